@@ -1,0 +1,1 @@
+"""Hydra presets: `+rvpo=tool_calling` and others."""
