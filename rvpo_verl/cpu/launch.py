@@ -1,0 +1,87 @@
+"""verl's launcher as a subprocess on this machine's CPU, and the settings it needs there."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+STOP_SECONDS = 10
+
+
+def cpu_overrides(ranks: int = 1) -> list[str]:
+    """Hydra overrides for `verl.trainer.main_ppo` on CPU: everything that the task does not decide."""
+    return [
+        "trainer.device=cpu",
+        "trainer.nnodes=1",
+        f"trainer.n_gpus_per_node={ranks}",
+        "trainer.project_name=rvpo-cpu",
+        # Many logical processors: verl reserves several for each rank, which mostly wait.
+        f"ray_kwargs.ray_init.num_cpus={8 * ranks}",
+        f"+ray_kwargs.ray_init.num_gpus={ranks}",
+        "+ray_kwargs.ray_init.include_dashboard=False",
+        "+ray_kwargs.ray_init.object_store_memory=500000000",
+        "transfer_queue.backend.SimpleStorage.num_data_storage_units=1",
+        "transfer_queue.backend.SimpleStorage.total_storage_size=4000",
+        "data.dataloader_num_workers=0",
+        "+actor_rollout_ref.model.override_config.attn_implementation=sdpa",
+        "actor_rollout_ref.model.use_remove_padding=False",
+        "actor_rollout_ref.model.enable_gradient_checkpointing=False",
+        "actor_rollout_ref.actor.strategy=fsdp2",  # FSDP1 needs an accelerator
+        "actor_rollout_ref.actor.use_torch_compile=False",
+        "actor_rollout_ref.actor.fsdp_config.use_torch_compile=False",
+        "actor_rollout_ref.ref.fsdp_config.use_torch_compile=False",
+        "actor_rollout_ref.ref.use_torch_compile=False",
+        "actor_rollout_ref.rollout.name=hf",
+        "actor_rollout_ref.rollout.dtype=float32",
+        "actor_rollout_ref.rollout.tensor_model_parallel_size=1",
+        "actor_rollout_ref.rollout.agent.num_workers=1",
+        "actor_rollout_ref.rollout.free_cache_engine=False",
+        "reward.num_workers=1",
+    ]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Environment of the launcher, inherited by every process it starts."""
+    inherited = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    return inherited | {
+        "VERL_PLATFORM": "cpu",
+        "VERL_USE_EXTERNAL_MODULES": "rvpo_verl",
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HYDRA_FULL_ERROR": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+        **(extra or {}),
+    }
+
+
+def launch(
+    overrides: Sequence[str], *, cwd: Path, log: Path, env: Mapping[str, str] | None = None
+) -> subprocess.Popen:
+    """Starts verl's launcher in `cwd`, in a process group of its own, with its output in `log`."""
+    command = [sys.executable, "-m", "verl.trainer.main_ppo", *overrides, f"hydra.run.dir={cwd / 'hydra'}"]
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment(env),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def stop(process: subprocess.Popen) -> None:
+    """Ends the launcher and all that it started, whether or not it is still running."""
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, signal_number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
