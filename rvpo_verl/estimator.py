@@ -123,6 +123,8 @@ def compute_rvpo_advantage(
         whitening=settings.whitening,
     )
     family_BM = torch.as_tensor(matrix.family_BM, device=device)
-    context.metrics.update(batch_metrics(result, rewards_BM, group_B, family_BM, matrix.families, k=k))
+    context.metrics.update(
+        batch_metrics(result, rewards_BM, group_B, family_BM, matrix.families, valid_B=valid_B, k=k)
+    )
     advantages_BT = math.broadcast(result.advantage_B[owner_B], response_mask)
     return advantages_BT, advantages_BT

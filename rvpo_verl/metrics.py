@@ -19,6 +19,7 @@ def batch_metrics(
     family_BM: Tensor,
     families: list[str],
     *,
+    valid_B: Tensor,
     k: float | None,
 ) -> dict[str, float]:
     """Metrics of one batch.
@@ -29,6 +30,7 @@ def batch_metrics(
         group_B: group of each response, integers from 0.
         family_BM: index into `families` of each reward, -1 where the group has no such reward.
         families: names to report under.
+        valid_B: False for rows that are in no metric, such as padding.
         k: the risk coefficient, None where the aggregation has none.
     """
     z_BM, weight_BM = result.standardised.z_BM, result.weight_BM
@@ -45,7 +47,7 @@ def batch_metrics(
 
     metrics = {} if k is None else {"rvpo/k": float(k)}
     for index, name in enumerate(families):
-        member_BM = (family_BM == index) & takes_part_B[:, None]
+        member_BM = (family_BM == index) & valid_B[:, None]
         there_BM = member_BM & present_BM
         count, there = member_BM.sum().clamp(min=1), there_BM.sum().clamp(min=1)
         values = rewards_BM[there_BM].double()

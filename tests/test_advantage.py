@@ -9,7 +9,14 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rvpo_verl.advantage import advantage, aggregate, broadcast, normalise_weights, softmin_weights, standardise
+from rvpo_verl.advantage import (
+    advantage,
+    aggregate,
+    broadcast,
+    normalise_weights,
+    softmin_weights,
+    standardise,
+)
 
 NAN = float("nan")
 AGGREGATIONS = ["softmin", "mean", "min", "variance"]
@@ -178,7 +185,7 @@ def test_permuting_responses_permutes_advantages(batch, seed, aggregation):
     aggregation=st.sampled_from(AGGREGATIONS),
 )
 def test_positive_affine_change_of_one_reward_changes_nothing(batch, scale, shift, aggregation):
-    rewards, groups, lengths, weights, valid = batch
+    rewards, groups, lengths, _, _ = batch
     changed = rewards.copy()
     changed[:, 0] = scale * changed[:, 0] + shift
     plain = run(rewards, groups, lengths, aggregation=aggregation, eps=0.0)
@@ -245,9 +252,7 @@ def test_response_without_any_reward_gets_zero_and_touches_no_statistic(aggregat
     rewards, groups, lengths = rng.random((8, 3)), np.array([0] * 4 + [1] * 4), rng.integers(1, 9, 8)
     options = dict(aggregation=aggregation, whitening=whitening)
     plain = run(rewards, groups, lengths, **options)
-    more = run(
-        np.vstack([rewards, np.full((2, 3), NAN)]), [*groups, 0, 2], [*lengths, 99, 99], **options
-    )
+    more = run(np.vstack([rewards, np.full((2, 3), NAN)]), [*groups, 0, 2], [*lengths, 99, 99], **options)
     np.testing.assert_allclose(more[:8], plain, atol=1e-12)
     assert (more[8:] == 0).all()
 
@@ -319,7 +324,9 @@ def test_large_k_never_overflows():
 
 @pytest.mark.parametrize("k", [0, 1e-6, 0.5, 2.0, 50.0])
 def test_softmin_weights_are_its_gradient(k):
-    z = torch.randn(20, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    z = torch.randn(
+        20, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True
+    )
     weights = normalise_weights(torch.ones_like(z, dtype=torch.bool), torch.arange(1.0, 6.0).expand(20, 5))
     aggregate(z, weights, k=k).sum().backward()
     np.testing.assert_allclose(softmin_weights(z.detach(), weights, k), z.grad, atol=1e-7)
