@@ -1,0 +1,154 @@
+"""A reward of the configuration: its function, the arguments it gets, and the scores in what it returns."""
+
+import difflib
+import inspect
+import math
+import numbers
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any
+
+from rvpo_verl.config import ConfigError, RewardSpec
+from rvpo_verl.rewards.registry import resolve
+from rvpo_verl.rewards.sample import ARGUMENTS, Sample
+
+Scores = dict[str, float | None]
+
+# What scoring functions written for verl, or for other trainers, call the same thing.
+OTHER_NAMES = {"solution_str": "response", "completion": "response", "prompt": "messages"}
+
+
+class BoundReward:
+    def __init__(self, name: str, spec: RewardSpec, offered: Collection[str]):
+        """
+        Args:
+            name: of the specification.
+            offered: the names of `ARGUMENTS` that samples will have.
+
+        Raises:
+            ConfigError: the function is not found, or its arguments are not to be had.
+        """
+        found = resolve(spec.function or name)
+        self.name, self.spec, self.origin = name, spec, found.origin
+        self.missing: Scores = dict.fromkeys(spec.outputs or [name])
+        """Its scores where it does not apply, or failed."""
+        self._function = found.function
+        self.is_async = is_async(found.function)
+        parameters = self._parameters()
+        self._check(parameters, offered)
+
+        self._fixed = dict(spec.kwargs)
+        self._positional, self._named = [], []
+        for parameter in parameters:
+            if parameter.kind == parameter.POSITIONAL_ONLY:
+                self._positional.append(parameter.name)
+                if parameter.name not in offered:
+                    self._fixed.setdefault(parameter.name, parameter.default)
+            elif parameter.name in offered and parameter.name not in spec.kwargs and _has_name(parameter):
+                self._named.append(parameter.name)
+
+    def applies(self, sample: Sample) -> bool:
+        return self.spec.data_sources is None or sample.data_source in self.spec.data_sources
+
+    def call(self, sample: Sample) -> Callable[[], Any]:
+        """The function with the arguments that it names."""
+        keywords = self._fixed | {name: getattr(sample, name) for name in self._named}
+        values = [
+            keywords.pop(name) if name in keywords else getattr(sample, name) for name in self._positional
+        ]
+        return partial(self._function, *values, **keywords)
+
+    def read(self, value: Any) -> tuple[Scores, Exception | None]:
+        """The scores in what the function returned, and what was wrong with one of them.
+
+        Raises:
+            TypeError, ValueError: nothing in it can be used.
+        """
+        if value is None:
+            return self.missing, None
+        outputs = self.spec.outputs
+        if not isinstance(value, Mapping):
+            if outputs is not None:
+                raise TypeError(f"returned {_kind(value)}, not a dict of its outputs {list(outputs)}")
+            return {self.name: _number(value, "returned")}, None
+
+        strangers = [key for key in value if not isinstance(key, str) or (outputs and key not in outputs)]
+        if strangers:
+            accepted = f"its outputs {list(outputs)}" if outputs else "strings"
+            raise TypeError(f"returned a dict with the keys {strangers}; accepted: {accepted}")
+        scores, wrong = {}, None
+        for key in outputs or value:
+            name = key if outputs else f"{self.name}/{key}"
+            scores[name] = None
+            try:
+                if key not in value:
+                    raise ValueError(f"returned no {key!r}; return None where it does not apply")
+                if value[key] is not None:
+                    scores[name] = _number(value[key], f"{key}: returned")
+            except (TypeError, ValueError, OverflowError) as error:
+                wrong = wrong or error
+        return scores or self.missing, wrong
+
+    def _parameters(self) -> list[inspect.Parameter]:
+        try:
+            return list(inspect.signature(self._function).parameters.values())
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"reward {self.name!r} ({self.origin}): Python does not know the arguments of {self._function!r}; "
+                "wrap it in a function that names them"
+            ) from None
+
+    def _check(self, parameters: list[inspect.Parameter], offered: Collection[str]) -> None:
+        kwargs, key = self.spec.kwargs, f"reward.rvpo.rewards.{self.name}.kwargs"
+        named = {parameter.name: parameter for parameter in parameters if _has_name(parameter)}
+        complaints = []
+        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+            settable = [name for name in named if name not in ARGUMENTS]
+            complaints += [
+                f"{key}.{name}={value!r}: it takes no such argument{_hint(name, settable)}; what it takes "
+                f"from kwargs: {', '.join(settable) or 'nothing'}"
+                for name, value in kwargs.items()
+                if name not in named
+            ]
+        for name, parameter in named.items():
+            if parameter.default is parameter.empty and name not in offered and name not in kwargs:
+                reason = "cannot be had here"
+                if name not in ARGUMENTS:
+                    reason = f"is neither on offer nor in {key}{_hint(name, offered)}"
+                complaints.append(f"its argument {name!r} {reason}; on offer: {', '.join(offered)}")
+        if complaints:
+            what = f"reward {self.name!r} ({self.origin})"
+            raise ConfigError("\n".join(f"{what}: {complaint}" for complaint in complaints))
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    of_object = getattr(function, "__call__", None)  # noqa: B004  an object may have an async one
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(of_object)
+
+
+def _has_name(parameter: inspect.Parameter) -> bool:
+    return parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+
+
+def _number(value: Any, what: str) -> float:
+    """A finite float from a number, a boolean, or a scalar of numpy or torch."""
+    plain = value
+    if not isinstance(value, numbers.Real) and getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        plain = value.item()
+    if not isinstance(plain, numbers.Real):
+        raise TypeError(f"{what} {_kind(value)}; accepted: a number, None, or a dict of those")
+    score = float(plain)
+    if not math.isfinite(score):
+        raise ValueError(f"{what} {score}, which is not finite")
+    return score
+
+
+def _kind(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return f"a {type(value).__name__}" + ("" if shape is None else f" of shape {tuple(shape)}")
+
+
+def _hint(name: str, names: Collection[str]) -> str:
+    other = OTHER_NAMES.get(name)
+    near = [other] if other in names else difflib.get_close_matches(name, list(names), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

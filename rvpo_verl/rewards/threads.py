@@ -1,0 +1,121 @@
+"""The threads in which synchronous rewards run.
+
+Not those of `concurrent.futures`: there a reward that hangs takes its thread from the pool, until nothing
+runs any more, and keeps the interpreter from exiting.
+"""
+
+import _thread
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+
+class Threads:
+    """Threads that no exit waits for, started as they are needed; at most `limit`, not counting those left behind."""
+
+    def __init__(self, limit: int):
+        self._limit = limit
+        self._jobs: SimpleQueue[_Job] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._alive = 0
+        """Threads, less those left behind."""
+        self._queued = 0
+        """Jobs that no thread has taken."""
+        self._waiting = 0
+        """Threads that will take one."""
+
+    async def run(self, call: Callable[[], Any], timeout: float | None) -> Any:
+        """`call()` in a thread.
+
+        Raises:
+            TimeoutError: it took longer than `timeout` seconds, not counting the wait for a thread. Its own
+                thread goes on with it, and another takes its place.
+        """
+        job = _Job(call, timeout)
+        self._jobs.put(job)
+        with self._lock:
+            self._queued += 1
+            self._grow()
+        try:
+            value, error = await job.future
+        finally:
+            job.close()
+            if not job.finished:
+                self._leave(job)
+        if error is not None:
+            raise error
+        return value
+
+    def _leave(self, job: "_Job") -> None:
+        with self._lock:
+            job.left = True
+            if job.started is not None and not job.finished:
+                self._alive -= 1
+                self._grow()
+
+    def _grow(self) -> None:
+        if self._queued > self._waiting and self._alive < self._limit:
+            # `threading.Thread.start` blocks the event loop until the thread runs: 2 ms each on a busy machine.
+            _thread.start_new_thread(self._work, ())
+            self._alive += 1
+            self._waiting += 1
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            with self._lock:
+                self._queued -= 1
+                if job.left:
+                    continue
+                self._waiting -= 1
+                job.started = time.monotonic()
+            outcome = job.run()
+            with self._lock:
+                job.finished = True
+                if job.left:
+                    return
+                self._waiting += 1
+            job.deliver(outcome)
+            del job, outcome  # an idle thread keeps no response alive
+
+
+class _Job:
+    def __init__(self, call: Callable[[], Any], timeout: float | None):
+        self._call, self._timeout = call, timeout
+        self._loop = asyncio.get_running_loop()
+        self._timer = None if timeout is None else self._loop.call_later(timeout, self._expire)
+        self.future = self._loop.create_future()
+        """Becomes (value, None) or (None, exception)."""
+        self.started: float | None = None
+        self.finished = False
+        self.left = False
+        """Nobody waits for it any more."""
+
+    def run(self) -> tuple[Any, BaseException | None]:
+        try:
+            return self._call(), None
+        except BaseException as error:
+            return None, error
+
+    def deliver(self, outcome: tuple[Any, BaseException | None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            self._loop.call_soon_threadsafe(self._set, outcome)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _set(self, outcome: tuple[Any, BaseException | None]) -> None:
+        if not self.future.done():
+            self.future.set_result(outcome)
+
+    def _expire(self) -> None:
+        left = self._timeout if self.started is None else self.started + self._timeout - time.monotonic()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._expire)
+        else:
+            self._set((None, TimeoutError(f"no answer within {self._timeout:g} s")))

@@ -1,0 +1,160 @@
+"""Reads an answer of the form `<think>…</think> <tool_call>…</tool_call> <response>…</response>`.
+
+It accepts the calls that a tolerant client would, at a cost linear in the length of the text, and raises on
+no string. What the model *thinks* about calling a tool is no call: everything up to the first `</think>` is
+thought (the opening tag may have been part of the prompt), and so is a `<think>` that is never closed.
+"""
+
+import json
+import re
+from string import ascii_letters
+from typing import Any, NamedTuple
+
+OPEN, CLOSE = "<tool_call>", "</tool_call>"
+FENCE = "```"
+
+# Line breaks inside of strings are common in generated JSON, so not strict. NaN becomes a string, because
+# it would not equal itself.
+_scan = json.JSONDecoder(strict=False, parse_constant=str).scan_once
+_gap = re.compile(r"[\s,]*").match
+
+
+class UnparsableError(ValueError):
+    """Not JSON, or not a tool call."""
+
+
+class Call(NamedTuple):
+    name: str
+    parameters: dict[str, Any]
+
+
+def assistant_text(response: str) -> str:
+    """The last turn of the assistant, without the chat template's markers (ChatML), stripped."""
+    return response.rpartition("<|im_start|>assistant")[2].partition("<|im_end|>")[0].strip()
+
+
+def split_thought(text: str) -> tuple[str | None, str]:
+    """What comes before the first `</think>`, None if there is none; and the rest of the text."""
+    thought, closed, rest = text.partition("</think>")
+    if closed:
+        return thought, rest
+    return None, "" if text.startswith("<think>") else text
+
+
+def parse_calls(text: str, limit: int | None = None) -> list[Call]:
+    """The calls of all `<tool_call>` blocks of `text` (an answer without its thought), in order.
+
+    A block holds JSON objects one after the other, on one line or many, with blank lines or commas between
+    them, or a JSON list of them, bare or in a code fence; `parse_call` says what an object may look like.
+    Half-parsed calls are not returned: one bad block, or one that is not closed, spoils the answer.
+
+    Raises:
+        UnparsableError: as above, or more than `limit` calls or blocks.
+    """
+    calls: list[Call] = []
+    blocks = 0
+    start = text.find(OPEN)
+    while start >= 0:
+        end = text.find(CLOSE, start)
+        blocks += 1
+        if end < 0 or (limit is not None and blocks > limit):
+            raise UnparsableError(f"block {blocks} is not closed, or one of more than {limit}")
+        room = None if limit is None else limit - len(calls)
+        calls += [parse_call(value) for value in _block_values(text[start + len(OPEN) : end], room)]
+        start = text.find(OPEN, end)
+    return calls
+
+
+def parse_call(value: Any) -> Call:
+    """A call from `{"name": …, "parameters": {…}}`.
+
+    `arguments` does for `parameters`, a string of JSON for the object, and nothing (or null) for no
+    parameters; OpenAI's `{"type": "function", "function": {…}}` is unwrapped. Other keys are ignored.
+
+    Raises:
+        UnparsableError: `value` is something else.
+    """
+    if type(value) is dict and "name" not in value:
+        value = value.get("function")
+    if type(value) is not dict or type(value.get("name")) is not str:
+        raise UnparsableError("a call must be an object with a name")
+    parameters = value["parameters"] if "parameters" in value else value.get("arguments")
+    if type(parameters) is str:
+        parameters = read_json(parameters) if parameters.strip() else {}
+    if parameters is None:
+        parameters = {}
+    if type(parameters) is not dict:
+        raise UnparsableError("the parameters of a call must be an object")
+    return Call(value["name"].strip(), parameters)
+
+
+def read_json(text: str) -> Any:
+    """The one JSON value that `text` holds.
+
+    Raises:
+        UnparsableError: there is none, or more than that; nesting or an integer beyond Python's limits.
+    """
+    text = text.strip()
+    value, end = _read_json_at(text, 0)
+    if end != len(text):
+        raise UnparsableError(f"text after the JSON value, at {end}")
+    return value
+
+
+def same(expected: Any, given: Any) -> bool:
+    """Whether two JSON values mean the same.
+
+    Strings are compared without surrounding whitespace. A string against anything else is read as JSON: "1"
+    is 1 and "true" is true, but the strings "1.0" and "1" (two versions of a program) are not the same.
+    1.0 is 1; true is not 1. Lists and objects are compared item by item, by the same rules.
+
+    Raises:
+        RecursionError: nesting of some hundred levels or more.
+    """
+    if type(expected) is str and type(given) is str:
+        return expected.strip() == given.strip()
+    if type(expected) is str or type(given) is str:
+        try:
+            if type(expected) is str:
+                expected = read_json(expected)
+            else:
+                given = read_json(given)
+        except UnparsableError:
+            return False
+        # A string in a string: had it been meant as JSON, it would have been quoted once.
+        if type(expected) is str or type(given) is str:
+            return False
+    if type(expected) is dict and type(given) is dict:
+        return expected.keys() == given.keys() and all(same(v, given[k]) for k, v in expected.items())
+    if type(expected) is list and type(given) is list:
+        return len(expected) == len(given) and all(map(same, expected, given))
+    # In Python True == 1.
+    return (type(expected) is bool) == (type(given) is bool) and expected == given
+
+
+def _block_values(block: str, limit: int | None) -> list[Any]:
+    """The JSON values of a block, a list counted as its items."""
+    block = block.strip()
+    if block.startswith(FENCE) and block.endswith(FENCE) and len(block) >= 2 * len(FENCE):
+        # What is left of "```json" is the name of the language.
+        block = block[len(FENCE) : -len(FENCE)].lstrip(ascii_letters)
+    values: list[Any] = []
+    index = _gap(block).end()
+    while index < len(block):
+        value, index = _read_json_at(block, index)
+        if type(value) is list:
+            values += value
+        else:
+            values.append(value)
+        if limit is not None and len(values) > limit:
+            raise UnparsableError("too many calls")
+        index = _gap(block, index).end()
+    return values
+
+
+def _read_json_at(text: str, index: int) -> tuple[Any, int]:
+    try:
+        return _scan(text, index)
+    except (StopIteration, ValueError, RecursionError) as error:
+        # ValueError: bad JSON, or an integer of more digits than Python converts.
+        raise UnparsableError(f"no JSON value at {index}: {error!r}") from None
