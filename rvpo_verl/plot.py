@@ -1,0 +1,170 @@
+"""Curves of every reward, and of k, from the JSONL files of verl's file logger.
+
+Each line of such a file is `{"step": 3, "data": {"rvpo/k": 2.0, ...}}`; a step may have several.
+"""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+K = "rvpo/k"
+CONSTANT = "rvpo/constant_groups/share"
+TRAINED = re.compile(r"rvpo/(?P<name>.+)/mean")
+VALIDATED = re.compile(r"val-(?:aux|core)/(?P<source>.+)/(?P<name>[^/]+)/mean@\d+")
+COLUMNS = 3
+MARKERS = "osD^vP"
+
+Curve = list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Run:
+    label: str
+    trained: dict[str, Curve]
+    """Mean of each reward in training, by name."""
+    validated: dict[str, dict[str, Curve]]
+    """The same on validation prompts, by name and data source."""
+    k: Curve
+    constant: Curve
+    """Share of groups in which no reward varies."""
+
+
+def plot(logs: Sequence[Path], out: Path) -> None:
+    """Draws a PNG: a panel for each reward, one for k, one for the share of constant groups.
+
+    Raises:
+        ValueError: a log has no steps, or nothing of RVPO's in them.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    runs = [_read(log, label) for log, label in zip(logs, _labels(logs), strict=True)]
+    rewards = list(dict.fromkeys(name for run in runs for name in run.trained))
+    rewards = rewards or list(dict.fromkeys(name for run in runs for name in run.validated))
+    extras = {"k": [run.k for run in runs], "constant groups": [run.constant for run in runs]}
+    extras = {title: curves for title, curves in extras.items() if any(curves)}
+
+    panels = len(rewards) + len(extras)
+    columns = min(COLUMNS, panels) if panels != 4 else 2
+    rows = math.ceil(panels / columns)
+    figure = Figure(figsize=(4.2 * columns, 2.7 * rows + 0.6), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+    for unused in axes[panels:]:
+        unused.remove()
+    colours = [f"C{index % 10}" for index in range(len(runs))]
+    sources = list(
+        dict.fromkeys(source for run in runs for name in rewards for source in run.validated.get(name, {}))
+    )
+
+    for axis, name in zip(axes, rewards, strict=False):
+        axis.set_title(name)
+        for run, colour in zip(runs, colours, strict=True):
+            _line(axis, run.trained.get(name, []), color=colour)
+            for source, curve in run.validated.get(name, {}).items():
+                marker = MARKERS[sources.index(source) % len(MARKERS)]
+                _line(axis, curve, color=colour, linestyle="--", marker=marker, markersize=4.5, linewidth=1)
+    for axis, (title, curves) in zip(axes[len(rewards) :], extras.items(), strict=False):
+        axis.set_title(title)
+        for curve, colour in zip(curves, colours, strict=True):
+            _line(axis, curve, color=colour)
+    for index, axis in enumerate(axes[:panels]):
+        axis.title.set_fontsize(10)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", alpha=0.25)
+        axis.tick_params(labelsize=8)
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        if index + columns >= panels:
+            axis.set_xlabel("step", fontsize=9)
+    _legend(figure, runs, colours, sources)
+    figure.savefig(out, format="png")
+
+
+def _legend(figure: Any, runs: list[Run], colours: list[str], sources: list[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=colour, label=run.label, linewidth=2)
+        for run, colour in zip(runs, colours, strict=True)
+    ]
+    for index, source in enumerate(sources):
+        marker = MARKERS[index % len(MARKERS)]
+        label = f"validation: {source}"
+        handles.append(
+            Line2D(
+                [], [], color="0.4", linestyle="--", marker=marker, markersize=4.5, linewidth=1, label=label
+            )
+        )
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=min(4, len(handles)), frameon=False, fontsize=9
+    )
+
+
+def _line(axis: Any, curve: Curve, **style: Any) -> None:
+    if curve:
+        alone = {"marker": "o", "markersize": 4} if len(curve) == 1 else {}
+        axis.plot(*zip(*curve, strict=True), **{"linewidth": 1.6, **alone, **style})
+
+
+def _labels(logs: Sequence[Path]) -> list[str]:
+    """The name of each file, with as many folders before it as tell them apart."""
+    logs = [Path(log) for log in logs]
+    depth = 1
+    while True:
+        labels = ["/".join(log.with_suffix("").parts[-depth:]) for log in logs]
+        if len(set(labels)) == len(set(logs)) or depth >= max(len(log.parts) for log in logs):
+            return labels
+        depth += 1
+
+
+def _read(log: Path, label: str) -> Run:
+    metrics: dict[str, dict[int, float]] = {}
+    names, steps = {}, 0
+    with open(log, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            step, data = _parse(log, number, line)
+            steps += 1
+            names.update(dict.fromkeys(data))
+            for name, value in data.items():
+                if isinstance(value, int | float) and math.isfinite(value):
+                    metrics.setdefault(name, {})[step] = value
+    if not steps:
+        raise ValueError(
+            f"{log}: no steps in it; expected a JSONL file of verl's file logger (trainer.logger=[file])"
+        )
+
+    curves = {name: sorted(points.items()) for name, points in metrics.items()}
+    trained = {
+        match["name"]: curve
+        for name, curve in curves.items()
+        if (match := TRAINED.fullmatch(name)) is not None
+    }
+    validated: dict[str, dict[str, Curve]] = {}
+    for name, curve in curves.items():
+        match = VALIDATED.fullmatch(name)
+        if match is not None and match["name"] != "reward":
+            validated.setdefault(match["name"], {})[match["source"]] = curve
+    if not trained and not validated:
+        found = ", ".join(list(names)[:12]) + (", ..." if len(names) > 12 else "")
+        raise ValueError(
+            f"{log}: none of its {len(names)} metrics is rvpo/NAME/mean or val-aux/SOURCE/NAME/mean@N; found: {found}"
+        )
+    return Run(label, trained, validated, curves.get(K, []), curves.get(CONSTANT, []))
+
+
+def _parse(log: Path, number: int, line: str) -> tuple[int, dict[str, Any]]:
+    try:
+        entry = json.loads(line)
+        return int(entry["step"]), dict(entry["data"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f'{log}, line {number}: {type(error).__name__}: {error}; expected {{"step": ..., "data": {{...}}}}, as '
+            "verl's file logger writes it"
+        ) from error
