@@ -1,0 +1,26 @@
+# Sourced: `environment EXTRA` makes .venv in the repository's root, with this package, verl and EXTRA in it.
+# It is made again when pyproject.toml changes. PYTHON chooses the interpreter.
+
+environment() {
+  local extra=$1 stamp python candidate
+  stamp=.venv/.installed-$extra-$(cksum <pyproject.toml | cut -d' ' -f1)
+  [ -e "$stamp" ] && return
+
+  for candidate in ${PYTHON:-} python3.11 python3.12 python3.10 python3; do
+    if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then
+      python=$candidate
+      break
+    fi
+  done
+  if [ -z "${python:-}" ]; then
+    echo "Python 3.10, 3.11 or 3.12 is needed; none was found. Set PYTHON to one." >&2
+    exit 1
+  fi
+
+  echo "Installing verl, torch and rvpo-verl[$extra] into .venv (once, a few minutes) ..." >&2
+  [ -x .venv/bin/python ] || "$python" -m venv .venv
+  # torch first: whatever pulls it in otherwise may choose another build.
+  .venv/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+  .venv/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 -e ".[$extra]"
+  touch "$stamp"
+}

@@ -1,0 +1,79 @@
+"""Loaded into a launcher run beside the plugin; writes to `RECORDER_FILE` what the run's own logs do not show.
+
+One JSON line for each batch: on V0 the advantages of verl's `gdpo` against those of `rvpo` with the mean, on
+the very same batch; on V1 what padding rows and real rows received.
+"""
+
+import copy
+import functools
+import json
+import os
+
+import numpy as np
+import wrapt
+
+
+def write(**line):
+    with open(os.environ["RECORDER_FILE"], "a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def record_v0(module):
+    original = module.compute_advantage
+
+    @functools.wraps(original)
+    def compute_advantage(data, adv_estimator, *args, config=None, **kwargs):
+        from omegaconf import OmegaConf
+
+        if "prompts" in data.batch:  # V1 passes here too, without what gdpo needs
+            with_mean = OmegaConf.merge(config, {"rvpo": {"aggregation": "mean"}})
+            gdpo, rvpo = (
+                original(copy.deepcopy(data), estimator, *args, config=with_mean, **kwargs).batch[
+                    "advantages"
+                ]
+                for estimator in ("gdpo", "rvpo")
+            )
+            write(
+                trained=adv_estimator,
+                difference=float((gdpo - rvpo).abs().max()),
+                largest=float(gdpo.abs().max()),
+            )
+        return original(data, adv_estimator, *args, config=config, **kwargs)
+
+    module.compute_advantage = compute_advantage
+
+
+def record_v1(module):
+    original = module.PPOTrainer._compute_advantage
+
+    @functools.wraps(original)
+    def _compute_advantage(self, batch, metrics):
+        import transfer_queue as tq
+
+        from rvpo_verl.rewards.vector import KEY, RewardVector
+
+        result = original(self, batch, metrics)
+        fields = ["advantages", "rm_scores", "extra_fields"]
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+        real = np.array([not tag.get("is_padding", False) for tag in batch.tags])
+        advantages = [row.numpy() for row in data["advantages"].unbind()]
+        scores = np.array([float(row.sum()) for row in data["rm_scores"].unbind()])
+        infos = [getattr(extra, "data", extra)["reward_extra_info"] for extra in list(data["extra_fields"])]
+        vectors = [sum(RewardVector.loads(info[KEY]).scores.values()) for info in infos]
+        tokens = np.concatenate([row for row, is_real in zip(advantages, real, strict=True) if is_real])
+        padding = [row for row, is_real in zip(advantages, real, strict=True) if not is_real]
+        write(
+            step=self.global_steps,
+            padding=int((~real).sum()),
+            padding_advantage=max((float(np.abs(row).max()) for row in padding), default=0.0),
+            mean=float(tokens.mean()),
+            variance=float(tokens.var(ddof=1)),
+            misaligned=float(np.abs(scores - np.array(vectors))[real].max()),
+        )
+        return result
+
+    module.PPOTrainer._compute_advantage = _compute_advantage
+
+
+wrapt.register_post_import_hook(record_v0, "verl.trainer.ppo.ray_trainer")
+wrapt.register_post_import_hook(record_v1, "verl.trainer.ppo.v1.trainer_base")
