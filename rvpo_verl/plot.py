@@ -73,6 +73,9 @@ def plot(logs: Sequence[Path], out: Path) -> None:
         axis.set_title(title)
         for curve, colour in zip(curves, colours, strict=True):
             _line(axis, curve, color=colour)
+        axis.set_ylim(
+            bottom=0
+        )  # neither is ever negative, and a constant k is a line, not a scale of its rounding
     for index, axis in enumerate(axes[:panels]):
         axis.title.set_fontsize(10)
         axis.spines[["top", "right"]].set_visible(False)

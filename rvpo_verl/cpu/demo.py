@@ -180,12 +180,13 @@ def _from_rlla(data: Path, seed: int) -> Plan:
         seed=seed,
         merges=2000,
         prompt_weight=0.0,
-        clean_steps=300,
-        flawed_steps=100,
+        clean_steps=450,
+        flawed_steps=150,
         batch_size=8,
         max_prompt_tokens=1280,
         max_answer_tokens=192,
-        seconds=75,
+        prompt_tail=64,
+        seconds=150,
     )
     return Plan(
         warm_up_rows=train_rows,

@@ -114,7 +114,9 @@ def test_cache_key_changes_with_every_setting_and_with_the_rows():
     keys = {policy.cache_key(ROWS, QUICK), policy.cache_key(ROWS[1:], QUICK)}
     fields = dataclasses.fields(QUICK)
     keys |= {
-        policy.cache_key(ROWS, dataclasses.replace(QUICK, **{field.name: getattr(QUICK, field.name) + 1}))
+        policy.cache_key(
+            ROWS, dataclasses.replace(QUICK, **{field.name: (getattr(QUICK, field.name) or 0) + 1})
+        )
         for field in fields
     }
     assert len(keys) == 2 + len(fields)
@@ -134,6 +136,21 @@ def test_warm_up_ends_when_its_time_is_over(tokenizer):
     hurried = dataclasses.replace(QUICK, clean_steps=10_000, flawed_steps=10_000, seconds=1.0)
     losses = policy.warm_up(model, tokenizer, ROWS, hurried)
     assert 1 <= len(losses) < 10_000
+
+
+def test_every_fourth_step_sees_whole_prompts_and_the_others_their_tails(tokenizer, monkeypatch):
+    seen, loss = [], policy._loss
+    monkeypatch.setattr(
+        policy,
+        "_loss",
+        lambda model, demonstrations, weight: (
+            seen.append([len(prompt) for prompt, _ in demonstrations]) or loss(model, demonstrations, weight)
+        ),
+    )
+    settings = dataclasses.replace(QUICK, clean_steps=3, flawed_steps=1, batch_size=2, prompt_tail=5)
+    policy.warm_up(policy.build_model(tokenizer, settings), tokenizer, ROWS, settings)
+    assert seen[:3] == [[5, 5]] * 3
+    assert min(seen[3]) > 60
 
 
 def test_no_row_that_fits_is_an_error(tmp_path):
