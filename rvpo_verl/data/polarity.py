@@ -92,7 +92,9 @@ _AVOID = re.compile(
 _NEGATION = re.compile(
     r"(?:(?:does|did|has|have|is|are|was|were|can|could) not|doesn't|didn't|cannot|can't|not|never) "
 )
-_ADVERB = re.compile(r"(?:(?!(?:only|apply|rely|imply|supply|reply|multiply|comply)\b)\w+ly|also|even|ever|just|simply|at all) ")
+_ADVERB = re.compile(
+    r"(?:(?!(?:only|apply|rely|imply|supply|reply|multiply|comply)\b)\w+ly|also|even|ever|just|simply|at all) "
+)
 
 _OMIT = _words(
     r"fail(?:s|ed|ing|ure)?\b", r"neglect", r"omit", r"omission of\b", r"overlook", r"ignor", r"lack", r"forget",
