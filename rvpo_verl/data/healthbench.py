@@ -9,7 +9,7 @@ from pydantic import Field
 
 from rvpo_verl.data.findings import Findings
 from rvpo_verl.data.options import Options, Weights
-from rvpo_verl.data.polarity import BAD, GOOD
+from rvpo_verl.data.polarity import BAD, GOOD, read
 from rvpo_verl.data.reader import Reader
 from rvpo_verl.data.rows import Row
 from rvpo_verl.data.schema import FilledText, Message, Number, Schema, Text, check
@@ -58,13 +58,24 @@ class HealthBenchReader(Reader):
             "extra_info": {
                 "split": split,
                 "index": index,
-                "rubric": [self._criterion(criterion) for criterion in row.rubrics],
+                "rubric": [
+                    self._criterion(criterion, f"{where}, rubrics.{position}")
+                    for position, criterion in enumerate(row.rubrics)
+                ],
                 "id": row.prompt_id,
                 "source": "",
             },
         }
 
-    def _criterion(self, given: HealthBenchCriterion) -> dict[str, Any]:
+    def _criterion(self, given: HealthBenchCriterion, where: str) -> dict[str, Any]:
+        if given.points < 0 and read(given.criterion).polarity == GOOD:
+            self.findings.add(
+                "points_doubtful",
+                "points below 0 for what reads like a virtue",
+                "kept as it is: by HealthBench's definition the points decide",
+                where,
+                given.criterion,
+            )
         axes = [tag.removeprefix(AXIS) for tag in given.tags if tag.startswith(AXIS)]
         return {
             "criterion": given.criterion,

@@ -74,7 +74,7 @@ def _words(*stems: str) -> str:
 _SUBJECT = re.compile(
     r"(?:(?:the|this|a|an|any|its?|their) )?(?:(?:final|given|overall|model's|student's) )?"
     + _words(
-        "response", "responses", "answer", "answers", "explanation", "solution", "analysis", "discussion",
+        "response", "answer", "explanation", "solution", "analysis", "discussion",
         "reasoning", "calculation", "derivation", "conclusion", "description", "argument", "output", "text",
         "model", "assistant", "student", "candidate", "respondent", "author", "it", "they",
     )
@@ -107,6 +107,7 @@ _COVERAGE = re.compile(
         "mention", "stat(?:e|es|ed|ing)\\b", "identif", "discuss", "address", "explain", "specif", "acknowledg",
         "not(?:e|es|ed|ing)\\b", "describ", "recogni[sz]", "clarif", "emphasi[sz]", "highlight",
         "account(?:s|ing)? for", "distinguish", "differentiat", "warn", "consider", "includ", "provid", "indicat",
+        "point(?:s|ing)? out", "ask", "inquir", "seek",
     )
 )  # fmt: skip
 _FAULT = (
@@ -163,8 +164,12 @@ _ACT = re.compile(
         "interpret", "equat", "focus", "prioriti[sz]", "delay", "start", "stop", "order", "select", "choos", "offer",
         "encourag", "blam", "rush", "jump", "repeat", "contain", "cit(?=[ei])", "address", "specif",
         "highlight", "emphasi[sz]", "note?", "consider", "indicat", "refer",
+        "generat", "creat", "seek", "ask", "bur[iy]", "respond", "answer", "chang", "label", "call", "report",
+        "follow", "develop", "extrapolat", "minimi[sz]", "characteri[sz]", "lengthen", "reassur", "attempt", "overus",
+        "plac", "express", "promot", "instruct", "tell", "direct",
     )
-    + r"(?:e?s|ing)\b"
+    # "Answers are …" and "Changes of …" are nouns.
+    + r"(?:e?s|ing)\b(?! (?:is|are|was|were|has|have|do|does|will|should|must|may|can|of)\b)"
 )  # fmt: skip
 
 

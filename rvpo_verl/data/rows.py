@@ -28,7 +28,7 @@ class Criterion(Schema):
     """One thing to judge. The judge is asked only whether it is literally true of the answer."""
 
     criterion: FilledText
-    polarity: Polarity
+    polarity: Polarity = 1
     """1: an answer of which it is true is better for it. -1: worse."""
     weight: Annotated[Number, Field(ge=0)] = 1.0
     title: Text = ""
@@ -57,7 +57,8 @@ class ExtraInfo(Schema):
 class RubricRow(Schema):
     SHAPE: ClassVar[str] = (
         "data_source, prompt=[{role, content}], ability, reward_model={style, ground_truth}, extra_info={split, "
-        "index, rubric=[{criterion, polarity: 1 or -1, weight >= 0, title, category, levels >= 1}], id, source}"
+        "index, rubric=[{criterion, polarity: 1 or -1, weight >= 0, title, category, levels >= 1}], id, source}; "
+        "needed are the columns, rubric and criterion"
     )
 
     data_source: FilledText

@@ -35,6 +35,7 @@ CASES = [
     ("Does not mention contraindications to aspirin.", Wording.NOT_COVERED),
     ("Does not include the false-positive rate.", Wording.NOT_COVERED),
     ("Not mentioning the dose.", Wording.NOT_COVERED),
+    ("Does not ask for allergies.", Wording.NOT_COVERED),
     ("Fails to mention the dose.", Wording.OMISSION),
     ("The answer neglects the friction.", Wording.OMISSION),
     ("No mention of the allergy.", Wording.OMISSION),
@@ -44,6 +45,7 @@ CASES = [
     ("Misidentifies the organism.", Wording.ERROR),
     ("Unnecessarily orders imaging.", Wording.ERROR),
     ("Recommends aspirin to a child.", Wording.STATEMENT),
+    ("Answers in more than three paragraphs.", Wording.STATEMENT),
     ("The explanation states that patients should not eat.", Wording.STATEMENT),
     # either
     ("Does not suggest delaying fluids despite septic shock.", Wording.UNCLEAR),
@@ -55,6 +57,7 @@ CASES = [
     ("Recognizes that the pain is not cardiac.", Wording.UNCLEAR),
     ("Is concise.", Wording.UNCLEAR),
     ("Units are given.", Wording.UNCLEAR),
+    ("Answers are given in full.", Wording.UNCLEAR),
     ("Units must be given.", Wording.UNCLEAR),
     ("It is a mistake if the answer is negative.", Wording.UNCLEAR),
     ("Nennt die Dosis nicht.", Wording.UNCLEAR),

@@ -2,12 +2,14 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from published import criterion, healthbench, rar
 
 from rvpo_verl.data.options import Ambiguous, Duplicates, Options, Shape, Weights, parse_openings
+from rvpo_verl.data.polarity import GOOD, Wording, read
 from rvpo_verl.data.prepare import inspect_rows, prepare
 from rvpo_verl.data.rows import rubric
 from rvpo_verl.data.sources import Source, from_file
@@ -133,8 +135,10 @@ def test_healthbenchs_sign_decides_and_its_wording_does_not():
     given = healthbench("?", 5, -5)
     given["rubrics"][0]["criterion"] = "Fails to mention the dose."
     given["rubrics"][1]["criterion"] = "Avoids aspirin."
-    rows = prepared(shape=Shape.healthbench, splits={"test": [given]}).splits["test"]
-    assert [each["polarity"] for each in rubric(rows[0])] == [1, -1]
+    result = prepared(shape=Shape.healthbench, splits={"test": [given]})
+    assert [each["polarity"] for each in rubric(result.splits["test"][0])] == [1, -1]
+    doubtful = result.findings.by_kind["points_doubtful"]
+    assert (doubtful.count, doubtful.example) == (1, "Avoids aspirin.")
 
 
 # --- what is wrong with the data ------------------------------------------------------------------------
@@ -311,6 +315,18 @@ def test_the_healthbench_sample_comes_out_whole():
     ]
     assert signed == [[(each["criterion"], each["points"]) for each in row["rubrics"]] for row in given]
     assert all(each["category"] for row in rows for each in rubric(row))
+
+
+@pytest.mark.skipif(not HEALTHBENCH.exists(), reason="the sample is not here")
+def test_no_mistake_that_physicians_put_into_words_is_read_as_good_unless_it_says_what_should_be_done():
+    given = [json.loads(line) for line in HEALTHBENCH.read_text().splitlines()]
+    mistakes = [each["criterion"] for row in given for each in row["rubrics"] if each["points"] < 0]
+    wordings = Counter(read(text) for text in mistakes)
+    assert len(mistakes) == 1463
+    good = {wording for wording in wordings if wording.polarity == GOOD}
+    assert good <= {Wording.NORM, Wording.AVOIDANCE}
+    assert sum(wordings[wording] for wording in good) / len(mistakes) < 0.04
+    assert wordings[Wording.UNCLEAR] / len(mistakes) < 0.15
 
 
 # --- prepared rows --------------------------------------------------------------------------------------

@@ -1,3 +1,7 @@
+import json
+import re
+from pathlib import Path
+
 import datasets
 import hypothesis.strategies as st
 import pyarrow.parquet
@@ -11,6 +15,7 @@ from rvpo_verl.data.prepare import prepare
 from rvpo_verl.data.rows import read_rows, rubric, write_rows
 from rvpo_verl.data.sources import Source
 
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "data.md"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 FILLED = TEXT.filter(str.strip)
 CRITERION = st.fixed_dictionaries(
@@ -64,12 +69,18 @@ def test_fields_that_may_be_left_out_get_their_defaults(tmp_path):
         "prompt": [{"role": "user", "content": "?"}],
         "ability": "rubric",
         "reward_model": {"style": "rubric", "ground_truth": ""},
-        "extra_info": {"rubric": [{"criterion": "Is polite.", "polarity": 1}], "more": {"of": "my own"}},
+        "extra_info": {"rubric": [{"criterion": "Is polite."}], "more": {"of": "my own"}},
     }
     (read,) = read_rows(write(tmp_path / "rows.jsonl", [row]))
     assert rubric(read) == [
         {"criterion": "Is polite.", "polarity": 1, "weight": 1.0, "title": "", "category": "", "levels": 1}
     ]
+
+
+def test_the_row_in_the_documentation_is_a_row(tmp_path):
+    (example,) = re.findall(r"```json\n(.+?)```", DOCUMENTATION.read_text(), flags=re.DOTALL)
+    (row,) = read_rows(write(tmp_path / "rows.jsonl", [json.loads(example)]))
+    assert [each["polarity"] for each in rubric(row)] == [1, -1]
 
 
 def test_every_file_has_the_same_types_whatever_is_in_it(tmp_path):

@@ -131,7 +131,7 @@ def with_criterion(**changes):
         (HealthBenchRow, healthbench(None), "field prompt.0.content: missing or null; found role"),
         (RubricRow, with_criterion(polarity=True), "field extra_info.rubric.0.polarity: found True"),
         (RubricRow, with_criterion(polarity=2), "field extra_info.rubric.0.polarity: found 2; expected 1 "),
-        (RubricRow, with_criterion(polarity=None), "rubric.0.polarity: missing or null; found criterion"),
+        (RubricRow, with_criterion(criterion=None), "rubric.0.criterion: missing or null; found polarity"),
         (RubricRow, with_criterion(weight=-1), "field extra_info.rubric.0.weight: found -1"),
         (RubricRow, with_criterion(levels=0), "field extra_info.rubric.0.levels: found 0"),
         (RubricRow, {**GOOD, "extra_info": {}}, "field extra_info.rubric: missing or null; found nothing"),
