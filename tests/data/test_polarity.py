@@ -50,7 +50,7 @@ CASES = [
     # either
     ("Does not suggest delaying fluids despite septic shock.", Wording.UNCLEAR),
     ("Does not recommend surgery.", Wording.UNCLEAR),
-    ("Does not apply pressure.", Wording.UNCLEAR),
+    ("Does not apply mislabelled values.", Wording.UNCLEAR),
     ("Does not mention irrelevant details.", Wording.UNCLEAR),
     ("Avoids discussing the side effects.", Wording.UNCLEAR),
     ("Correctly identifies the organism.", Wording.UNCLEAR),

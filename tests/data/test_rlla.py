@@ -108,6 +108,16 @@ def test_a_ground_truth_that_does_not_get_full_marks_itself_is_told(tmp_path):
     assert checked.findings.by_kind["imperfect"].example.startswith("format 0, correctness 3")
 
 
+def test_a_constant_strict_reward_is_no_fault_of_a_ground_truth_but_an_earlier_turn_in_it_is(tmp_path):
+    turns = f"{PLAIN.replace('1}', '2}')}<|im_start|>assistant\n{PLAIN}"
+    checked = check_rlla(read_rlla(write(tmp_path / "raw.jsonl", raw(RESPONSE, turns))), "strict")
+    assert counts(checked) == {"imperfect": 1}
+    assert checked.findings.by_kind["imperfect"].where == "row 2"
+    assert checked.findings.by_kind["imperfect"].example.startswith(
+        "format 1, correctness 1:"
+    )  # 6 * 2 / 3 - 3
+
+
 def test_a_prompt_that_is_there_twice_is_told_and_kept():
     checked = check_rlla([*ROWS, ROWS[3]])
     assert counts(checked) == {"prompt_repeated": 1}

@@ -87,10 +87,14 @@ def test_every_file_has_the_same_types_whatever_is_in_it(tmp_path):
     for shape, given_ in ((Shape.rar, rar("a", answer=None)), (Shape.healthbench, healthbench("b", 1, -2))):
         result = prepare("mine", shape, {"test": Source("x", [(1, given_)])}, Options())
         write_rows(result.splits["test"], tmp_path / f"{shape.value}.parquet")
-    first, second = (
-        pyarrow.parquet.read_schema(tmp_path / f"{name}.parquet") for name in ("rar", "healthbench")
+    row = read_rows(tmp_path / "rar.parquet")[0]
+    row = dict(reversed(row.items()))
+    row["extra_info"] = {"rubric": [{"weight": 1, "polarity": 1, "criterion": "x"}], "split": "test"}
+    write_rows([row], tmp_path / "own.parquet")
+    first, second, third = (
+        pyarrow.parquet.read_schema(tmp_path / f"{name}.parquet") for name in ("rar", "healthbench", "own")
     )
-    assert first.equals(second)
+    assert first.equals(second) and first.equals(third)
 
 
 def test_a_file_without_rows_is_an_error(tmp_path):
@@ -124,7 +128,8 @@ def verls_dataset(tmp_path, monkeypatch):
         config = {
             "cache_dir": str(tmp_path / "verl"),
             "max_prompt_length": max_prompt_length,
-            "filter_overlong_prompts_workers": 1,
+            # With worker processes `datasets` leaves another object behind as os.environ.
+            "filter_overlong_prompts_workers": None,
         }
         return RLHFDataset([str(file) for file in files], tokenizer, OmegaConf.create(config))
 

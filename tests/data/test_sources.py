@@ -70,9 +70,9 @@ def repository(tmp_path, monkeypatch):
 
 def test_a_repository_is_loaded_with_all_its_splits(repository):
     loaded = from_hub(str(repository))
-    assert {split: [row["question"] for _, row in source.rows] for split, source in loaded.items()} == {
-        split: [f"{split}?", f"{split} again?"] for split in ("train", "val", "test")
-    }
+    assert {
+        split: [(number, row["question"]) for number, row in source.rows] for split, source in loaded.items()
+    } == {split: [(1, f"{split}?"), (2, f"{split} again?")] for split in ("train", "val", "test")}
     assert loaded["val"].name == f"{repository}, split validation"
     assert all(check(RarRow, row, "") for _, row in from_hub(str(repository))["train"].rows)
 
