@@ -15,6 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
+from rvpo_verl.data.commands import app as data
+
 
 class _Group(TyperGroup):
     """What a user got wrong is one message and exit code 2, no traceback."""
@@ -50,6 +52,7 @@ DataFile = Annotated[Path, typer.Option("--data", exists=True, dir_okay=False, h
 app = typer.Typer(cls=_Group, no_args_is_help=True, add_completion=False, help="RVPO for verl.")
 rewards = typer.Typer(invoke_without_command=True, help="Installed rewards, and scoring with them.")
 app.add_typer(rewards, name="rewards")
+app.add_typer(data, name="data")
 
 
 @app.command()

@@ -27,6 +27,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from rvpo_verl.cpu import launch, policy, tasks
 from rvpo_verl.cpu.policy import WarmUp
 from rvpo_verl.cpu.tasks import Row
+from rvpo_verl.data import rlla
 from rvpo_verl.rewards.tool_calling import tool_call_correctness, tool_call_format
 
 REWARDS = {"tool_call_format": tool_call_format, "tool_call_correctness": tool_call_correctness}
@@ -101,8 +102,8 @@ def run_demo(
 
     warmed_up = _warm_up(plan, console)
     plan = _without_long_rows(plan, warmed_up, ranks, console)
-    tasks.write_parquet(plan.train_rows, out / "train.parquet")
-    tasks.write_parquet(plan.held_out_rows, out / "held_out.parquet")
+    rlla.write_parquet(plan.train_rows, out / "train.parquet")
+    rlla.write_parquet(plan.held_out_rows, out / "held_out.parquet")
 
     overrides = [
         *launch.cpu_overrides(ranks),
@@ -173,7 +174,7 @@ def _generated(seed: int, steps: int) -> Plan:
 
 
 def _from_rlla(data: Path, seed: int) -> Plan:
-    train_rows, held_out_rows = tasks.split_rows(tasks.read_rlla(data), seed, at_most=SAMPLES)
+    train_rows, held_out_rows = tasks.split_rows(rlla.read_rlla(data), seed, at_most=SAMPLES)
     # Prompts are ten times as long as generated ones, and the rows are few: a larger vocabulary, a budget of
     # time, and small batches. This policy learns the format and memorises; it does not learn to call tools.
     warm_up = WarmUp(

@@ -1,4 +1,4 @@
-"""Tool-calling tasks in RLLA's schema: generated ones, RLLA's own rows, and demonstrations with flaws.
+"""Tool-calling tasks in RLLA's schema: generated ones, and demonstrations with flaws.
 
 A row is a dictionary with RLLA's columns: data_source, prompt (system and user message), ability,
 reward_model (with the ground truth, an answer as text) and extra_info.
@@ -10,14 +10,10 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow
-import pyarrow.parquet
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from rvpo_verl.data.rlla import Row, ground_truth
 
-Row = dict[str, Any]
 Split = Literal["train", "held_out"]
 Call = dict[str, Any]
 """{"name": tool, "parameters": {parameter: value}}"""
@@ -166,10 +162,6 @@ def _task(rng: random.Random, split: Split, index: int) -> Row:
     }
 
 
-def ground_truth(row: Row) -> str:
-    return row["reward_model"]["ground_truth"]
-
-
 def calls_of(answer: str) -> list[Call]:
     """The calls of a well-formed answer; none if it has none, or is not well-formed."""
     _, _, after = answer.partition("<tool_call>")
@@ -284,57 +276,6 @@ def _offered(row: Row) -> dict[str, list[str]]:
                 continue
             tools[name] = list(signature) if isinstance(signature, dict) else []
     return tools
-
-
-def write_parquet(rows: Sequence[Row], path: Path) -> None:
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
-
-
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
-    role: str
-    content: str
-
-
-class _RewardModel(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
-    style: str
-    ground_truth: str = Field(min_length=1)
-
-
-class _RllaRow(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
-    data_source: str
-    prompt: list[_Message] = Field(min_length=1)
-    ability: str
-    reward_model: _RewardModel
-    extra_info: dict[str, Any]
-
-
-def read_rlla(path: Path) -> list[Row]:
-    """The rows of a parquet file in RLLA's schema.
-
-    Raises:
-        ValueError: no parquet file, or a row that does not fit, naming the row and its field.
-    """
-    try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"{path} is not a parquet file: {error}") from error
-    if not rows:
-        raise ValueError(f"{path} has no rows")
-    for index, row in enumerate(rows):
-        try:
-            _RllaRow.model_validate(row)
-        except ValidationError as error:
-            wrong = error.errors()[0]
-            field = ".".join(map(str, wrong["loc"]))
-            given = "" if wrong["type"] == "missing" else f", not {wrong['input']!r:.80}"
-            raise ValueError(
-                f"{path}, row {index}, field {field}: {wrong['msg']}{given}. Expected are RLLA's columns: "
-                "data_source, prompt=[{role, content}], ability, reward_model={style, ground_truth}, extra_info"
-            ) from error
-    return rows
 
 
 def split_rows(

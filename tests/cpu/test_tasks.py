@@ -2,8 +2,6 @@ import contextlib
 import io
 import random
 
-import pyarrow
-import pyarrow.parquet
 import pytest
 
 from rvpo_verl.cpu import tasks
@@ -104,34 +102,6 @@ def test_any_ground_truth_has_flawed_variants(truth):
     answers = [Flaws([row]).demonstration(row, rng) for _ in range(50)]
     assert all(isinstance(answer, str) for answer in answers)
     assert len(set(answers)) > 1
-
-
-def test_rows_come_back_from_parquet(tmp_path):
-    tasks.write_parquet(TRAIN[:20], tmp_path / "rows.parquet")
-    assert tasks.read_rlla(tmp_path / "rows.parquet") == TRAIN[:20]
-
-
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (lambda row: row["reward_model"].update(ground_truth=5), "field reward_model.ground_truth"),
-        (lambda row: row.update(prompt=[]), "field prompt"),
-        (lambda row: row.pop("extra_info"), "field extra_info"),
-        (lambda row: row["prompt"].append({"role": "user", "content": None}), "field prompt.2.content"),
-    ],
-)
-def test_a_row_that_does_not_fit_is_named_with_its_field(tmp_path, spoil, said):
-    rows = tasks.generate(3, 0, "train")
-    spoil(rows[0])
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows[:1]), tmp_path / "rows.parquet")
-    with pytest.raises(ValueError, match=rf"rows\.parquet, row 0, {said}"):
-        tasks.read_rlla(tmp_path / "rows.parquet")
-
-
-def test_a_file_that_is_no_parquet_is_an_error(tmp_path):
-    (tmp_path / "rows.parquet").write_text("{}")
-    with pytest.raises(ValueError, match="not a parquet file"):
-        tasks.read_rlla(tmp_path / "rows.parquet")
 
 
 def test_split_rows_keeps_equal_prompts_together_and_depends_on_the_seed():

@@ -1,0 +1,46 @@
+"""The importance of a criterion, which RaR writes at the beginning of its text."""
+
+import difflib
+import re
+from typing import Literal, NamedTuple
+
+IMPORTANCE = {"essential": 1.0, "important": 0.7, "optional": 0.3, "pitfall": 0.9}
+"""Category to weight, as RaR's explicit aggregation has it (arXiv:2507.17746)."""
+PITFALL = "pitfall"
+
+# "Essential Criteria: …". With the word "Criteria" any word before it counts; without, only a category.
+_PREFIX = re.compile(r"[\W\d]*([a-z]+)(\s+criter\w*)?\**\s*(?::|\s[–—-]\s)[\s*]*", re.IGNORECASE)
+SIMILARITY, SIMILARITY_OF_BARE_WORD = 0.75, 0.9
+"""Of a misspelt category with the right one (difflib): "Importance" is 0.84, "Option" 0.86."""
+
+
+class Prefix(NamedTuple):
+    category: str | None
+    """A key of IMPORTANCE; None if the prefix is missing or unknown."""
+    word: str
+    """As it was written; empty if missing."""
+    text: str
+    """The criterion without it."""
+    kind: Literal["exact", "misspelt", "unknown", "missing"]
+
+
+def split_prefix(description: str) -> Prefix:
+    description = description.strip()
+    match = _PREFIX.match(description)
+    if match is None:
+        return Prefix(None, "", description, "missing")
+    word, named = match[1], match[2] is not None
+    text = description[match.end() :].strip()
+    if word.lower() in IMPORTANCE:
+        return Prefix(word.lower(), word, text, "exact")
+    cutoff = SIMILARITY if named else SIMILARITY_OF_BARE_WORD
+    if near := difflib.get_close_matches(word.lower(), IMPORTANCE, n=1, cutoff=cutoff):
+        return Prefix(near[0], word, text, "misspelt")
+    return Prefix(None, word, text, "unknown") if named else Prefix(None, "", description, "missing")
+
+
+def of_weight(weight: float) -> str:
+    """The category that RaR's instructions tie to a weight: 5, 3 to 4, 1 to 2, below 0."""
+    if weight < 0:
+        return PITFALL
+    return "essential" if weight >= 5 else "important" if weight >= 3 else "optional"

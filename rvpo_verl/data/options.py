@@ -1,0 +1,69 @@
+"""What a user can decide about a preparation."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from rvpo_verl.data.polarity import BAD, GOOD
+
+
+class Shape(str, Enum):
+    """Schemas of published rows."""
+
+    rar = "rar"
+    healthbench = "healthbench"
+
+
+class Weights(str, Enum):
+    importance = "importance"
+    """Of the category: essential 1.0, important 0.7, optional 0.3, pitfall 0.9."""
+    row = "row"
+    """The row's own number, without its sign."""
+    equal = "equal"
+
+
+class Ambiguous(str, Enum):
+    """What becomes of a pitfall whose wording could be meant either way."""
+
+    drop = "drop"
+    good = "good"
+    bad = "bad"
+    error = "error"
+
+    @property
+    def polarity(self) -> int | None:
+        return {"good": GOOD, "bad": BAD}.get(self.value)
+
+
+class Duplicates(str, Enum):
+    drop = "drop"
+    keep = "keep"
+
+
+@dataclass(frozen=True)
+class Options:
+    weights: Weights | None = None
+    """None: importance where rows have one, else the row's numbers."""
+    ambiguous: Ambiguous = Ambiguous.drop
+    duplicates: Duplicates = Duplicates.drop
+    openings: Mapping[str, int] = field(default_factory=dict)
+    """Polarity by the words, in lower case, that a pitfall begins with."""
+    benchmark_as_train: bool = False
+    """Whether rows in HealthBench's shape may become a training split."""
+
+
+def parse_openings(written: Iterable[str]) -> dict[str, int]:
+    """`["Does not suggest=good"]` as a mapping.
+
+    Raises:
+        ValueError: not of this form.
+    """
+    openings = {}
+    for text in written:
+        words, _, value = text.rpartition("=")
+        if not words.strip() or value.strip().lower() not in ("good", "bad"):
+            raise ValueError(
+                f"--polarity {text!r}: expected WORDS=good or WORDS=bad, as in 'Does not suggest=good'"
+            )
+        openings[" ".join(words.lower().split())] = GOOD if value.strip().lower() == "good" else BAD
+    return openings
