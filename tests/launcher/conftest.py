@@ -9,6 +9,7 @@ import pytest
 
 from rvpo_verl.cpu import launch, policy, tasks
 from rvpo_verl.cpu.policy import WarmUp
+from rvpo_verl.data import rlla
 
 HERE = Path(__file__).parent
 # Long enough that some answers keep the format, short enough that most do not.
@@ -22,8 +23,8 @@ def assets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("assets")
     rows = tasks.generate(600, 0, "train")
     warmed_up = policy.warmed_up_policy(rows, BRIEF, cache=folder)
-    tasks.write_parquet(rows[:48], folder / "train.parquet")
-    tasks.write_parquet(tasks.generate(8, 0, "held_out"), folder / "held_out.parquet")
+    rlla.write_parquet(rows[:48], folder / "train.parquet")
+    rlla.write_parquet(tasks.generate(8, 0, "held_out"), folder / "held_out.parquet")
     return [
         f"actor_rollout_ref.model.path={warmed_up}",
         f"data.train_files={folder / 'train.parquet'}",

@@ -3,5 +3,5 @@
 
 def politeness(response, *, word="please"):
     """1 if the response says please."""
-    print("scoring", response)  # to stdout, as careless rewards do
+    print(f"scoring {response}")  # to stdout, as careless rewards do
     return word in response
