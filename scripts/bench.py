@@ -14,6 +14,7 @@ from rich.console import Console
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown for scripts/bench.md.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of torch, if not as many as it chooses.")]
 Rlla = Annotated[
     Path | None, typer.Option(exists=True, help="Rows in RLLA's schema (JSONL or parquet) to score too.")
 ]
@@ -24,8 +25,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 
 @app.command()
-def advantage(device: Device = "cpu", json: Json = None, markdown: Markdown = False) -> None:
+def advantage(
+    device: Device = "cpu", threads: Threads = None, json: Json = None, markdown: Markdown = False
+) -> None:
     """The advantage step against verl's GDPO."""
+    _use(threads)
     _report({"advantage": lambda: _advantage(device)}, json, markdown)
 
 
@@ -56,6 +60,7 @@ def share(log: Log = None, json: Json = None, markdown: Markdown = False) -> Non
 @app.command("all")
 def all_(
     device: Device = "cpu",
+    threads: Threads = None,
     rlla: Rlla = None,
     runs: Runs = 7,
     log: Log = None,
@@ -63,6 +68,7 @@ def all_(
     markdown: Markdown = False,
 ) -> None:
     """Everything: some minutes."""
+    _use(threads)
     measurements = {
         "advantage": lambda: _advantage(device),
         "scorers": lambda: _scorers(rlla),
@@ -104,6 +110,13 @@ def _share(log: Path | None) -> list[Row]:
     from benchmarks import share
 
     return share.measure(log)
+
+
+def _use(threads: int | None) -> None:
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def _report(
