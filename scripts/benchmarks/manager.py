@@ -15,7 +15,7 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
 
 from benchmarks import slow_rewards
-from benchmarks.rows import Row, median_ms
+from benchmarks.rows import Row, median_ms, medians_ms
 from rvpo_verl.attach.manager import RvpoRewardManager
 from rvpo_verl.config import RewardsConfig, parse
 from rvpo_verl.cpu.policy import build_tokenizer
@@ -41,15 +41,18 @@ def measure() -> list[Row]:
             tool_call_format(truth, truth)
             tool_call_correctness(truth, truth)
 
-    bare = median_ms(functions, 9) / RESPONSES
-    through_scorer = median_ms(lambda: asyncio.run(_all(scorer.score, samples)), 9) / RESPONSES - bare
     tokenizer = build_tokenizer(truths, merges=400)
     batches = [_as_verl(task, tokenizer) for task in tasks]
     ours, peer = _managers(tokenizer)
-    through_ours, through_peer = (
-        median_ms(lambda build=build: asyncio.run(_run_all(build, batches)), 9) / RESPONSES - bare
-        for build in (ours, peer)
-    )
+    # By turns, each for all responses at once.
+    calls = [
+        functions,
+        lambda: asyncio.run(_all(scorer.score, samples)),
+        lambda: asyncio.run(_run_all(ours, batches)),
+        lambda: asyncio.run(_run_all(peer, batches)),
+    ]
+    bare, *through = (ms / RESPONSES for ms in medians_ms(calls, 9))
+    through_scorer, through_ours, through_peer = (ms - bare for ms in through)
     return [
         Row("overhead of a response with two rewards: calling them", through_scorer, "ms", at_most=0.2),
         Row(

@@ -30,7 +30,9 @@ class Row:
     at_most: float | None = None
     """Aim for ours / peer: at most so many times the peer; for ours where there is no peer."""
     remark: str = ""
-    """How it was measured, where that matters; why an aim is missed."""
+    """How it was measured, where that matters."""
+    if_missed: str = ""
+    """Why, should the aim be missed."""
 
     @property
     def ratio(self) -> float | None:
@@ -56,7 +58,8 @@ class Row:
         peer = "" if self.peer is None else f"{_figure(self.peer)} {self.unit} ({self.peer_name})"
         ratio = "" if self.ratio is None else f"{_figure(self.ratio)}×"
         met = {True: "yes", False: "no", None: ""}[self.met]
-        return [self.what, f"{_figure(self.ours)} {self.unit}", peer, ratio, self.aim, met, self.remark]
+        remarks = "; ".join(filter(None, [self.remark, self.if_missed if self.met is False else ""]))
+        return [self.what, f"{_figure(self.ours)} {self.unit}", peer, ratio, self.aim, met, remarks]
 
 
 HEADER = ["what", "ours", "peer", "ratio", "aim", "met", "remark"]
@@ -107,9 +110,17 @@ def machine() -> dict[str, Any]:
 
 def median_ms(call: Callable[[], Any], repeats: int, device: str = "cpu", warm_up: int = 1) -> float:
     """Median time of a call in milliseconds; on a GPU between two events on its stream."""
-    for _ in range(warm_up):
+    return medians_ms([call], repeats, device, warm_up)[0]
+
+
+def medians_ms(
+    calls: Sequence[Callable[[], Any]], repeats: int, device: str = "cpu", warm_up: int = 1
+) -> list[float]:
+    """The same for calls that are compared: they take turns, so that what else the machine does meets them all."""
+    for call in [*calls] * warm_up:
         call()
-    return statistics.median(_elapsed_ms(call, device) for _ in range(repeats))
+    rounds = [[_elapsed_ms(call, device) for call in calls] for _ in range(repeats)]
+    return [statistics.median(times) for times in zip(*rounds, strict=True)]
 
 
 def _elapsed_ms(call: Callable[[], Any], device: str) -> float:

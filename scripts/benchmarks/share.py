@@ -78,5 +78,6 @@ def _read(log: Path) -> list[Row]:
             "%",
             at_most=AIM,
             remark="timing_s/adv: with what verl does there for any estimator, moving the batch through TransferQueue",
+            if_missed="a tiny policy's step takes seconds where a real one takes minutes",
         )
     ]
