@@ -195,8 +195,14 @@ def whiten(values_B: Tensor, takes_part_B: Tensor, length_B: Tensor, whitening: 
 
 
 def broadcast(advantage_B: Tensor, mask_BT: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Each response's advantage on each of its tokens, 0 elsewhere."""
-    return advantage_B.to(dtype)[:, None] * mask_BT.to(dtype)
+    """Each response's advantage on each of its tokens, 0 elsewhere.
+
+    The mask is read once, and no memory is used but the result's.
+    """
+    if mask_BT.device.type == "cpu":
+        # Torch would first convert the whole mask to the dtype of the product: let that be the result.
+        return mask_BT.to(dtype, copy=True).mul_(advantage_B.to(dtype)[:, None])
+    return advantage_B.to(dtype)[:, None] * mask_BT
 
 
 def _lowest(z_BM: Tensor, weight_BM: Tensor) -> Tensor:

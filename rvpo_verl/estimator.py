@@ -102,8 +102,10 @@ def compute_rvpo_advantage(
     valid_B = ~torch.as_tensor(context.is_padding_B, device=device) & (
         owner_B == torch.arange(rows, device=device)
     )
+    # Read the mask's integers once, then only bytes; on a CPU, though, a sum of bytes copies them to integers.
+    mask_BT = response_mask if device.type == "cpu" else response_mask.bool()
     # A session's tokens are all trained with the advantage of its last output, so they all weigh there.
-    length_B = torch.zeros(rows, device=device).index_add_(0, owner_B, response_mask.sum(dim=1).float())
+    length_B = torch.zeros(rows, device=device).index_add_(0, owner_B, mask_BT.sum(dim=1).float())
     rewards_BM = torch.as_tensor(matrix.rewards_BM, device=device)
 
     # Other aggregations have no k: a schedule that cannot be followed here must not stop them.
@@ -126,5 +128,5 @@ def compute_rvpo_advantage(
     context.metrics.update(
         batch_metrics(result, rewards_BM, group_B, family_BM, matrix.families, valid_B=valid_B, k=k)
     )
-    advantages_BT = math.broadcast(result.advantage_B[owner_B], response_mask)
+    advantages_BT = math.broadcast(result.advantage_B[owner_B], mask_BT)
     return advantages_BT, advantages_BT

@@ -38,56 +38,68 @@ def batch_metrics(
     takes_part_B = result.takes_part_B
     responses = takes_part_B.sum().clamp(min=1)
 
-    varies_BM = present_BM & ~constant_BM
-    varied_B = varies_BM.any(dim=1)
+    varied_B = (present_BM & ~constant_BM).any(dim=1)
     lowest_B = torch.where(weight_BM > 0, z_BM, float("inf")).amin(dim=1)
     bottleneck_BM = ((z_BM == lowest_B[:, None]) & (weight_BM > 0) & varied_B[:, None]).double()
     bottleneck_BM = bottleneck_BM / bottleneck_BM.sum(dim=1, keepdim=True).clamp(min=1)
     decides_BM = weight_BM if k is None else softmin_weights(z_BM, weight_BM, k)
 
-    metrics = {} if k is None else {"rvpo/k": float(k)}
-    for index, name in enumerate(families):
-        member_BM = (family_BM == index) & valid_B[:, None]
-        there_BM = member_BM & present_BM
-        count, there = member_BM.sum().clamp(min=1), there_BM.sum().clamp(min=1)
-        values = rewards_BM[there_BM].double()
-        metrics |= {
-            f"rvpo/{name}/mean": values.mean() if len(values) else float("nan"),
-            f"rvpo/{name}/std": values.std() if len(values) > 1 else 0.0,
-            f"rvpo/{name}/missing": 1 - there_BM.sum() / count,
-            f"rvpo/{name}/constant_groups": _share_of_groups(there_BM & constant_BM, there_BM, group_B),
-            f"rvpo/{name}/bottleneck": bottleneck_BM[there_BM].sum() / varied_B.sum().clamp(min=1),
-            f"rvpo/{name}/weight": decides_BM[there_BM].sum() / there,
-        }
+    # A batch of rubrics may have hundreds of families: the cells of all are added up in one go, and those
+    # of no family in a bin behind the last.
+    bin_BM = torch.where(family_BM < 0, len(families), family_BM)
+
+    def sum_F(values_BM: Tensor, where_BM: Tensor = present_BM) -> Tensor:
+        bins = torch.zeros(len(families) + 1, dtype=torch.float64, device=values_BM.device)
+        return bins.index_add_(0, bin_BM.flatten(), torch.where(where_BM, values_BM, 0.0).flatten())[:-1]
+
+    one_BM, once_BM = torch.ones_like(z_BM), _once_in_group(present_BM, group_B)
+    there_F, member_F = sum_F(one_BM), sum_F(one_BM, valid_B[:, None])
+    mean_F = sum_F(rewards_BM.double()) / there_F  # NaN where there is none
+    deviation_BM = rewards_BM.double() - torch.cat([mean_F, mean_F.new_zeros(1)])[bin_BM]
+    of_family = {
+        "mean": mean_F,
+        "std": (sum_F(deviation_BM.square()) / (there_F - 1).clamp(min=1)).sqrt(),
+        "missing": 1 - there_F / member_F.clamp(min=1),
+        "constant_groups": sum_F(once_BM, constant_BM) / sum_F(once_BM).clamp(min=1),
+        "bottleneck": sum_F(bottleneck_BM) / varied_B.sum().clamp(min=1),
+        "weight": sum_F(decides_BM) / there_F.clamp(min=1),
+    }
 
     mean_B = (weight_BM * z_BM).sum(dim=1)
     variance_B = (weight_BM * (z_BM - mean_B[:, None]).square()).sum(dim=1)
     still_B = takes_part_B & ~_group_any(varied_B, group_B)
-    metrics |= {
-        "rvpo/reward_variance": variance_B.sum() / responses,
-        "rvpo/below_mean": (mean_B - result.aggregate_B)[takes_part_B].sum() / responses,
-        "rvpo/aggregate_std": _std(result.aggregate_B[takes_part_B]),
-        "rvpo/constant_groups/share": _share_of_groups(still_B[:, None], takes_part_B[:, None], group_B),
-        "rvpo/constant_groups/advantage": result.advantage_B[still_B].sum() / still_B.sum().clamp(min=1),
+    once_B = _once_in_group(takes_part_B[:, None], group_B).squeeze(1)
+    of_batch = {
+        "reward_variance": variance_B.sum() / responses,
+        "below_mean": (mean_B - result.aggregate_B)[takes_part_B].sum() / responses,
+        "aggregate_std": _std(result.aggregate_B[takes_part_B]),
+        "constant_groups/share": once_B[still_B].sum() / once_B.sum().clamp(min=1),
+        "constant_groups/advantage": result.advantage_B[still_B].sum() / still_B.sum().clamp(min=1),
     }
-    return {name: float(value) for name, value in metrics.items()}
+
+    names = [f"rvpo/{name}/{what}" for what in of_family for name in families]
+    names += [f"rvpo/{what}" for what in of_batch]
+    # One transfer from the device for all of them.
+    values = torch.cat([*of_family.values(), torch.stack(list(of_batch.values()))]).tolist()
+    return ({} if k is None else {"rvpo/k": float(k)}) | dict(zip(names, values, strict=True))
 
 
-def _std(values_B: Tensor) -> Tensor | float:
-    return values_B.std() if len(values_B) > 1 else 0.0
+def _std(values_B: Tensor) -> Tensor:
+    return values_B.std() if len(values_B) > 1 else values_B.new_zeros(())
 
 
 def _group_any(flag_B: Tensor, group_B: Tensor) -> Tensor:
     """Whether any response of the group has the flag, for each response."""
-    groups = int(group_B.max()) + 1 if group_B.numel() else 0
-    count_G = torch.zeros(groups, device=flag_B.device).index_add_(0, group_B, flag_B.float())
-    return count_G[group_B] > 0
+    return _group_count(flag_B[:, None], group_B).squeeze(1) > 0
 
 
-def _share_of_groups(flag_BM: Tensor, there_BM: Tensor, group_B: Tensor) -> float:
-    """Share of (group, reward) pairs that have the flag, among those that are there."""
+def _once_in_group(there_BM: Tensor, group_B: Tensor) -> Tensor:
+    """Shares of 1 among a group's responses that have the reward: added up, they count groups."""
+    return torch.where(there_BM, 1 / _group_count(there_BM, group_B), 0.0)
+
+
+def _group_count(flag_BM: Tensor, group_B: Tensor) -> Tensor:
+    """How many responses of the group have the flag, for each response and reward."""
     groups = int(group_B.max()) + 1 if group_B.numel() else 0
-    zeros_GM = torch.zeros(groups, flag_BM.shape[1], device=flag_BM.device)
-    flagged_GM = zeros_GM.index_add(0, group_B, flag_BM.float()) > 0
-    there_GM = zeros_GM.index_add(0, group_B, there_BM.float()) > 0
-    return float(flagged_GM.sum() / there_GM.sum().clamp(min=1))
+    zeros_GM = torch.zeros(groups, flag_BM.shape[1], dtype=torch.float64, device=flag_BM.device)
+    return zeros_GM.index_add_(0, group_B, flag_BM.double())[group_B]

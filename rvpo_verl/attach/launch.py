@@ -1,40 +1,15 @@
-"""Before training: the Hydra presets, and a configuration that cannot train refused at once."""
+"""Before training: a configuration that cannot train is refused at once."""
 
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from rvpo_verl.attach import vectors
-from rvpo_verl.attach.seams import wrap
 from rvpo_verl.config import ConfigError, RewardsConfig, parse
 from rvpo_verl.estimator import NAME, advantage_config
 from rvpo_verl.rewards.failures import failure_shares
 from rvpo_verl.rewards.vector import RewardVector
-
-
-def register_search_path(plugins: ModuleType) -> str:
-    """Makes `+rvpo=tool_calling` a config group of every launcher, without `hydra.searchpath`."""
-    from hydra.plugins.search_path_plugin import SearchPathPlugin
-
-    class RvpoSearchPath(SearchPathPlugin):
-        def manipulate_search_path(self, search_path: Any) -> None:
-            search_path.append("rvpo_verl", "pkg://rvpo_verl.conf")
-
-    plugins.Plugins.instance().register(RvpoSearchPath)
-    return "presets +rvpo=..."
-
-
-def validate_early(module: ModuleType) -> str:
-    """verl's launchers validate their configuration first of all; ours goes before theirs, which asserts."""
-
-    def validate_config(original: Any, *args: Any, **kwargs: Any) -> Any:
-        validate(kwargs["config"] if "config" in kwargs else args[0])
-        return original(*args, **kwargs)
-
-    wrap(module, "validate_config", ("config",), validate_config)
-    return "validate_config"
 
 
 def validate_in_constructor(original: Any, self: Any, *args: Any, **kwargs: Any) -> None:

@@ -3,6 +3,7 @@
 import functools
 import importlib.metadata
 import inspect
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -47,9 +48,13 @@ def require_supported_version() -> None:
         )
 
 
-def on_import(module: str, hook: Callable[[ModuleType], str]) -> None:
-    """Runs `hook`, which says what it did, as soon as `module` is imported; at once if it already is."""
-    key = module, hook.__qualname__
+def on_import(module: str, hook: str) -> None:
+    """Runs a hook, which says what it did, as soon as `module` is imported; at once if it already is.
+
+    Args:
+        hook: `package.module:function`, imported then. It takes the module.
+    """
+    key = module, hook
     if key in _ATTACHMENTS:
         return
     attachment = _ATTACHMENTS[key] = Attachment(module, "waiting")
@@ -57,7 +62,7 @@ def on_import(module: str, hook: Callable[[ModuleType], str]) -> None:
     def run(loaded: ModuleType) -> None:
         attachment.state = "failed"
         try:
-            attachment.detail = hook(loaded)
+            attachment.detail = pkgutil.resolve_name(hook)(loaded)
         except Exception as error:
             attachment.detail = f"{type(error).__name__}: {error}"
             raise

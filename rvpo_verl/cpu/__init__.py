@@ -9,10 +9,8 @@ from rvpo_verl.attach.seams import on_import
 
 def activate() -> None:
     """Registers platform and rollout engine as verl imports the modules concerned."""
-    from rvpo_verl.cpu import platform
-
-    on_import("verl.plugin.platform", platform.register_platform)
-    on_import("verl.utils.distributed", platform.gloo_alone)
-    on_import("verl.workers.engine.fsdp.transformer_impl", platform.nothing_to_pin)
-    on_import("verl.workers.rollout.base", platform.register_adapter)
-    on_import("verl.workers.rollout.replica", platform.register_replica)
+    on_import("verl.plugin.platform", "rvpo_verl.cpu.platform:register_platform")
+    on_import("verl.utils.distributed", "rvpo_verl.cpu.platform:gloo_alone")
+    on_import("verl.workers.engine.fsdp.transformer_impl", "rvpo_verl.cpu.platform:nothing_to_pin")
+    on_import("verl.workers.rollout.base", "rvpo_verl.cpu.platform:register_adapter")
+    on_import("verl.workers.rollout.replica", "rvpo_verl.cpu.platform:register_replica")

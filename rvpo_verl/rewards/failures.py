@@ -17,19 +17,16 @@ def failure_shares(vectors: Sequence[RewardVector], config: RewardsConfig) -> di
     Raises:
         RewardFailureError: a share is above `config.max_failure_share`.
     """
+    reward_of = {output: reward for reward, spec in config.rewards.items() for output in spec.outputs or ()}
+    scored_by: Counter[str] = Counter()
+    for vector in vectors:
+        present = [name for name, score in vector.scores.items() if score is not None]
+        scored_by.update({reward_of.get(name) or family(name) for name in present} - vector.failures.keys())
+
     shares = {}
-    for reward, spec in config.rewards.items():
-        outputs = set(spec.outputs or [reward])
+    for reward in config.rewards:
         causes = Counter(vector.failures[reward] for vector in vectors if reward in vector.failures)
-        scored = sum(
-            reward not in vector.failures
-            and any(
-                score is not None and (name in outputs or family(name) == reward)
-                for name, score in vector.scores.items()
-            )
-            for vector in vectors
-        )
-        failed = causes.total()
+        failed, scored = causes.total(), scored_by[reward]
         shares[reward] = failed / (failed + scored) if failed else 0.0
         if shares[reward] > config.max_failure_share:
             listed = "; ".join(f"{cause} ({count} times)" for cause, count in causes.most_common(3))

@@ -1,11 +1,12 @@
 """Reward vectors as one matrix, whatever the rewards of each prompt are called.
 
-B responses, M rewards of the prompt that has most. A column belongs to one reward *within a group*:
+B responses, G groups, M rewards of the group that has most. A column belongs to one reward *within a group*:
 two prompts with ten different criteria each share ten columns, not twenty.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
@@ -25,20 +26,33 @@ class RewardMatrix:
 
     @classmethod
     def from_vectors(cls, vectors: Sequence[RewardVector], group_B: np.ndarray) -> "RewardMatrix":
-        columns: dict[int, dict[str, int]] = {}
-        for group, vector in zip(group_B.tolist(), vectors, strict=True):
-            column = columns.setdefault(group, {})
-            for name in vector.scores:
-                column.setdefault(name, len(column))
+        """
+        Args:
+            vectors: the scores of each response.
+            group_B: group of each response, integers from 0.
+        """
+        groups = group_B.tolist()
+        names_G: list[dict[str, object]] = [{} for _ in range(max(groups, default=-1) + 1)]
+        for group, vector in zip(groups, vectors, strict=True):
+            names_G[group].update(vector.scores)  # for the names, in the order in which they came up
 
-        shape = len(vectors), max((len(column) for column in columns.values()), default=0)
-        rewards_BM, weights_BM = np.full(shape, np.nan), np.zeros(shape)
-        family_BM, families = np.full(shape, -1), {}
-        for row, (group, vector) in enumerate(zip(group_B.tolist(), vectors, strict=True)):
-            for name, column in columns[group].items():
-                score = vector.scores.get(name)
-                if score is not None:
-                    rewards_BM[row, column] = score
-                weights_BM[row, column] = vector.weights.get(name, 1.0)
-                family_BM[row, column] = families.setdefault(family(name), len(families))
-        return cls(rewards_BM, weights_BM, family_BM, list(families))
+        width_G = np.array([len(names) for names in names_G], dtype=int)
+        exists_GM = np.arange(width_G.max(initial=0)) < width_G[:, None]
+        exists_BM = exists_GM[group_B]
+
+        # Python meets each score once; a loop that fills the matrix cell by cell costs ten times as much.
+        scores: list[float | None] = []
+        weights: list[float] = []
+        for group, vector in zip(groups, vectors, strict=True):
+            scores += map(vector.scores.get, names_G[group])
+            weights += map(vector.weights.get, names_G[group], repeat(1.0))
+        rewards_BM, weights_BM = np.full(exists_BM.shape, np.nan), np.zeros(exists_BM.shape)
+        rewards_BM[exists_BM] = np.array(scores, dtype=float)  # None becomes NaN
+        weights_BM[exists_BM] = weights
+
+        families: dict[str, int] = {}
+        family_GM = np.full(exists_GM.shape, -1)
+        family_GM[exists_GM] = [
+            families.setdefault(family(name), len(families)) for names in names_G for name in names
+        ]
+        return cls(rewards_BM, weights_BM, family_GM[group_B], list(families))

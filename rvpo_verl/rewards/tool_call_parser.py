@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 FENCE = "```"
+# Beyond any call. A text of nothing but lists costs more than its length: while Python builds hundreds of
+# thousands of them, its garbage collector goes through the memory of the whole process again and again.
+MAX_BRACKETS = 10_000
 
 # Line breaks inside of strings are common in generated JSON, so not strict. NaN becomes a string, because
 # it would not equal itself.
@@ -49,7 +52,7 @@ def parse_calls(text: str, limit: int | None = None) -> list[Call]:
     Half-parsed calls are not returned: one bad block, or one that is not closed, spoils the answer.
 
     Raises:
-        UnparsableError: as above, or more than `limit` calls or blocks.
+        UnparsableError: as above, or more than `limit` calls or blocks, or `MAX_BRACKETS` in a block.
     """
     calls: list[Call] = []
     blocks = 0
@@ -92,9 +95,11 @@ def read_json(text: str) -> Any:
     """The one JSON value that `text` holds.
 
     Raises:
-        UnparsableError: there is none, or more than that; nesting or an integer beyond Python's limits.
+        UnparsableError: there is none, or more than that; nesting or an integer beyond Python's limits; more
+            than `MAX_BRACKETS`.
     """
     text = text.strip()
+    _refuse_many_brackets(text)
     value, end = _read_json_at(text, 0)
     if end != len(text):
         raise UnparsableError(f"text after the JSON value, at {end}")
@@ -138,6 +143,7 @@ def _block_values(block: str, limit: int | None) -> list[Any]:
     if block.startswith(FENCE) and block.endswith(FENCE) and len(block) >= 2 * len(FENCE):
         # What is left of "```json" is the name of the language.
         block = block[len(FENCE) : -len(FENCE)].lstrip(ascii_letters)
+    _refuse_many_brackets(block)
     values: list[Any] = []
     index = _gap(block).end()
     while index < len(block):
@@ -150,6 +156,11 @@ def _block_values(block: str, limit: int | None) -> list[Any]:
             raise UnparsableError("too many calls")
         index = _gap(block, index).end()
     return values
+
+
+def _refuse_many_brackets(text: str) -> None:
+    if len(text) > MAX_BRACKETS and text.count("[") + text.count("{") > MAX_BRACKETS:
+        raise UnparsableError(f"more than {MAX_BRACKETS} brackets")
 
 
 def _read_json_at(text: str, index: int) -> tuple[Any, int]:

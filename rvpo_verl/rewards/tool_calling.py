@@ -155,10 +155,13 @@ def _similarity(truth: GroundTruth, given: Sequence[Call]) -> float:
 
 def _agreement(ours: dict[str, Any], theirs: dict[str, Any]) -> float:
     """J(parameter names) + number of equal values."""
-    shared = ours.keys() & theirs.keys()
-    union = len(ours) + len(theirs) - len(shared)
-    names = len(shared) / union if union else 1.0
-    return names + sum([same(ours[name], theirs[name]) for name in shared])
+    shared = equal = 0
+    for name, value in ours.items():
+        if name in theirs:
+            shared += 1
+            equal += same(value, theirs[name])
+    union = len(ours) + len(theirs) - shared
+    return (shared / union if union else 1.0) + equal
 
 
 def _by_name(calls: Sequence[Call]) -> dict[str, list[dict[str, Any]]]:

@@ -21,7 +21,8 @@ class RewardVector:
     """Why a reward failed, by the name of its specification."""
 
     def dumps(self) -> str:
-        return json.dumps({"scores": self.scores, "weights": self.weights, "failures": self.failures})
+        weights = {name: weight for name, weight in self.weights.items() if weight != 1}
+        return json.dumps({"scores": self.scores, "weights": weights, "failures": self.failures})
 
     @classmethod
     def loads(cls, text: str) -> "RewardVector":
