@@ -1,18 +1,20 @@
 """The embedded backend: verl's unmodified launcher on a bare CPU machine, for the demo and the tests.
 
 Active only with `VERL_PLATFORM=cpu`, in every process of the run. It gives verl what release 0.9 lacks there:
-a `cpu` platform, and a rollout engine `hf` on `transformers.generate`.
+a `cpu` platform, a rollout engine `hf` on `transformers.generate`, and what `vllm` needs to run there.
 """
 
 from rvpo_verl.attach.seams import on_import
 
 
 def activate() -> None:
-    """Registers platform and rollout engine as verl imports the modules concerned."""
-    from rvpo_verl.cpu import platform
+    """Registers platform and rollout engines as verl imports the modules concerned."""
+    from rvpo_verl.cpu import platform, vllm
 
     on_import("verl.plugin.platform", platform.register_platform)
     on_import("verl.utils.distributed", platform.gloo_alone)
     on_import("verl.workers.engine.fsdp.transformer_impl", platform.nothing_to_pin)
     on_import("verl.workers.rollout.base", platform.register_adapter)
     on_import("verl.workers.rollout.replica", platform.register_replica)
+    on_import("vllm.model_executor.layers.utils", vllm.keep_weights_plain)
+    vllm.answer_to_vllm()

@@ -12,6 +12,8 @@ import os
 import numpy as np
 import wrapt
 
+from rvpo_verl.rewards.vector import KEY, RewardVector
+
 
 def write(**line):
     with open(os.environ["RECORDER_FILE"], "a") as file:
@@ -27,8 +29,10 @@ def record_v0(module):
 
         if "prompts" in data.batch:  # V1 passes here too, without what gdpo needs
             with_mean = OmegaConf.merge(config, {"rvpo": {"aggregation": "mean"}})
+            keyed = copy.deepcopy(data)
+            keyed.non_tensor_batch.pop(KEY, None)  # the rewards of `gdpo_reward_keys` alone
             gdpo, rvpo = (
-                original(copy.deepcopy(data), estimator, *args, config=with_mean, **kwargs).batch[
+                original(copy.deepcopy(keyed), estimator, *args, config=with_mean, **kwargs).batch[
                     "advantages"
                 ]
                 for estimator in ("gdpo", "rvpo")
@@ -50,8 +54,6 @@ def record_v1(module):
     def _compute_advantage(self, batch, metrics):
         import transfer_queue as tq
 
-        from rvpo_verl.rewards.vector import KEY, RewardVector
-
         result = original(self, batch, metrics)
         fields = ["advantages", "rm_scores", "extra_fields"]
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
@@ -59,7 +61,10 @@ def record_v1(module):
         advantages = [row.numpy() for row in data["advantages"].unbind()]
         scores = np.array([float(row.sum()) for row in data["rm_scores"].unbind()])
         infos = [getattr(extra, "data", extra)["reward_extra_info"] for extra in list(data["extra_fields"])]
-        vectors = [sum(RewardVector.loads(info[KEY]).scores.values()) for info in infos]
+        vectors = [
+            sum(filter(None, RewardVector.loads(info[KEY]).scores.values())) if KEY in info else score
+            for info, score in zip(infos, scores, strict=True)
+        ]
         tokens = np.concatenate([row for row, is_real in zip(advantages, real, strict=True) if is_real])
         padding = [row for row, is_real in zip(advantages, real, strict=True) if not is_real]
         write(
