@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture(scope="session")
 def judge_server(tmp_path_factory):
-    """A real vLLM server, one for all the tests that ask it."""
+    """A real vLLM server, one for all the tests that ask it. It starts within `vllm_server.START_SECONDS`."""
     import vllm_server
 
     if not vllm_server.installed():
