@@ -48,6 +48,10 @@ class VllmServer:
 def vllm_server(folder: Path, max_model_len: int = 16384) -> Iterator[VllmServer]:
     """Starts a server on a free port, waits until it is healthy, and ends it and all that it started.
 
+    Args:
+        max_model_len: HealthBench's longest rubrics, all criteria in one call, take 8,500 tokens of its tokenizer,
+            which splits words it was not trained on, beside those of the answer.
+
     Raises:
         RuntimeError: it ended, or was not healthy in time; the message holds the end of its log.
     """
