@@ -7,7 +7,7 @@ import vllm_server
 
 pytestmark = [
     pytest.mark.launcher,
-    pytest.mark.timeout(500),
+    pytest.mark.timeout(700),
     pytest.mark.skipif(not vllm_server.installed(), reason=vllm_server.REASON),
 ]
 
