@@ -51,7 +51,8 @@ def answer_to_vllm() -> None:
 def keep_weights_plain(module: ModuleType) -> str:
     """Linear layers compute with their weights, not with a copy of them packed for the CPU.
 
-    vLLM packs what it has loaded and drops the original, where verl puts the actor's weights at every step.
+    vLLM packs what it has loaded and leaves an empty parameter in its place, at which verl's first weight update
+    fails. Of the output layer it keeps the original, and computes with the copy all the same.
     """
     if not callable(getattr(module, "dispatch_cpu_unquantized_gemm", None)):
         raise ImportError(
