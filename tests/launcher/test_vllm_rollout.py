@@ -36,4 +36,4 @@ def test_vllm_generates_with_the_weights_of_the_step(run):
     for metrics in run.steps.values():
         assert metrics["training/rollout_probs_diff_valid"] == 1
         assert metrics["training/rollout_actor_probs_pearson_corr"] > 0.99
-        assert metrics["training/rollout_probs_diff_mean"] < 0.02
+        assert metrics["training/rollout_probs_diff_max"] < 0.1  # the mean is as small with other weights
