@@ -15,7 +15,7 @@ import sys
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 FAULTS = ("timeout", "server_error", "rate_limited", "malformed")
 
@@ -64,8 +64,8 @@ def verdict_of(question: str, name: str, schema: dict[str, Any] | None = None) -
 
 class _Server(asyncio.Protocol):
     script = Script()
-    seen: dict[str, int] = {}
-    log: list[dict[str, Any]] = []
+    seen: ClassVar[dict[str, int]] = {}
+    log: ClassVar[list[dict[str, Any]]] = []
     in_flight = highest = answered = received = 0
 
     def connection_made(self, transport):
@@ -85,7 +85,9 @@ class _Server(asyncio.Protocol):
         if len(rest) < length:
             return
         self.buffer = rest[length:]
-        key = next((line.split(": ", 1)[1] for line in lines[1:] if line.lower().startswith("authorization")), None)
+        key = next(
+            (line.split(": ", 1)[1] for line in lines[1:] if line.lower().startswith("authorization")), None
+        )
         self._handle(lines[0].split()[1], rest[:length], key)
 
     def _handle(self, path, body, key):
@@ -163,7 +165,10 @@ class _Server(asyncio.Protocol):
             200,
             {
                 "choices": [
-                    {"message": {"role": "assistant", "content": content}, "finish_reason": script.finish_reason}
+                    {
+                        "message": {"role": "assistant", "content": content},
+                        "finish_reason": script.finish_reason,
+                    }
                 ],
                 "usage": {"prompt_tokens": len(question) // 4, "completion_tokens": len(content) // 4},
             },

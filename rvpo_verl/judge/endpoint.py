@@ -14,6 +14,8 @@ import weakref
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -64,6 +66,7 @@ class Endpoint:
     _failures: int = 0
     _rests_until: float = 0.0
     _headers: dict[str, str] = field(default_factory=dict, repr=False)
+    _proxy: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """
@@ -71,6 +74,10 @@ class Endpoint:
             ValueError: the environment variable with the key is not set.
         """
         self.model = self.config.model
+        self._timeout = aiohttp.ClientTimeout(total=self.timeout)
+        # As other clients do; aiohttp's own way goes through a thread for each call.
+        url = urlsplit(self.config.base_url)
+        self._proxy = None if proxy_bypass(url.hostname) else getproxies().get(url.scheme)
         self._headers = {"Content-Type": "application/json"}
         variable = self.config.api_key_env
         if variable is not None:
@@ -139,7 +146,8 @@ class Endpoint:
                 self.config.base_url + path,
                 data=data,
                 headers=self._headers,
-                timeout=aiohttp.ClientTimeout(total=self.timeout),
+                timeout=self._timeout,
+                proxy=self._proxy,
                 allow_redirects=False,  # a key goes to no other host than the one it was given for
             ) as response:
                 content = await response.read()
@@ -215,9 +223,7 @@ async def _session() -> aiohttp.ClientSession:
     loop = asyncio.get_running_loop()
     if loop not in _SESSIONS:
         # The number of calls is limited elsewhere; a smaller pool would only hide waiting in timeouts.
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30), trust_env=True
-        )
+        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30))
         keeper = _keep(session)
         _SESSIONS[loop] = session, keeper
         await anext(keeper)

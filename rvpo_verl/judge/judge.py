@@ -8,7 +8,7 @@ import contextlib
 import logging
 import random
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, count
 from statistics import fmean
@@ -126,68 +126,82 @@ class Judge:
             for question, keys in zip(questions, await self._keys(subject, questions), strict=True)
         ]
         await self._look_up(asked)
-        rank, loop = next(self._responses), asyncio.get_running_loop()
-        tasks: list[asyncio.Task[None]] = []
-        expiry: list[asyncio.TimerHandle] = []
-
-        def expire() -> None:
-            for task in tasks:
-                task.cancel()
-
-        def started() -> None:
-            # Waiting for a first slot is not the judge's fault, and may take long after a burst of rollouts.
-            if not expiry:
-                expiry.append(loop.call_later(self.config.deadline, expire))
-
         open_ = [one for one in asked if one.missing]
-        tasks += [asyncio.create_task(self._ask(subject, one, rank, started)) for one in open_]
+        if open_:
+            await self._get(subject, open_)
+        return [(one.verdicts, one.failure if one.missing else None) for one in asked]
+
+    async def _get(self, subject: Subject, asked: Sequence["_Asked"]) -> None:
+        """Gets the verdicts on all of one response that are missing, until the deadline."""
+        rank, slots = next(self._responses), self._slots_here()
+        tasks: list[asyncio.Task[None]] = []
+        timer = None
         try:
+            # A response waits in one piece, not in as many as it has criteria; and the deadline does not run yet:
+            # after a burst of rollouts the wait is long, and not the judge's fault.
+            async with slots.one(rank):
+                timer = asyncio.get_running_loop().call_later(
+                    self.config.deadline, lambda: [task.cancel() for task in tasks]
+                )
+                tasks += [asyncio.create_task(self._ask(subject, one, rank, slots)) for one in asked]
+                await asyncio.sleep(
+                    0
+                )  # they are in line, before all later responses, when the slot is given back
             results = await asyncio.gather(*tasks, return_exceptions=True)
         finally:
-            for timer in expiry:
+            if timer is not None:
                 timer.cancel()
-        for one, result in zip(open_, results, strict=True):
+            for task in tasks:
+                task.cancel()
+        for one, result in zip(asked, results, strict=True):
             if isinstance(result, asyncio.CancelledError):
                 last = one.failure or f"nothing yet from {self._choose(one.attempted)}"
                 one.failure = f"deadline: no verdict within {self.config.deadline:g} s; last was {last}"
             elif result is not None:
                 raise result
-        return [(one.verdicts, one.failure if one.missing else None) for one in asked]
 
-    async def _ask(self, subject: Subject, asked: "_Asked", rank: int, started: Callable[[], None]) -> None:
-        """Gets the verdicts that are missing; what was arrived at by one attempt is not asked for by the next."""
+    async def _ask(self, subject: Subject, asked: "_Asked", rank: int, slots: Slots) -> None:
+        """Gets the verdicts that are missing; what one attempt brought is not asked for by the next."""
 
         async def attempt() -> None:
             endpoint = self._choose(asked.attempted)
             asked.attempted.append(endpoint)
             try:
-                async with self._slots_here().one(rank):
-                    started()
+                async with slots.one(rank):
                     completion = await self._complete(endpoint, subject, asked.missing)
                 self._read(endpoint, completion, asked)
             except JudgeError as error:
                 asked.failure = error.cause
                 raise
 
-        retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self.config.attempts),
-            wait=lambda state: self._pause(state, asked.attempted),
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, JudgeError) and error.again),
-            reraise=True,
-        )
         with contextlib.suppress(JudgeError):  # kept in asked.failure
-            await retrying(attempt)
+            try:
+                await attempt()
+            except JudgeError as error:
+                if not error.again or self.config.attempts == 1:
+                    return
+                # Only from here on with tenacity, whose bookkeeping would cost each call a tenth more time.
+                await asyncio.sleep(self._pause(1, error, asked.attempted))
+                await tenacity.AsyncRetrying(
+                    stop=tenacity.stop_after_attempt(self.config.attempts - 1),
+                    wait=lambda state: self._pause(
+                        state.attempt_number + 1, state.outcome.exception(), asked.attempted
+                    ),
+                    retry=tenacity.retry_if_exception(
+                        lambda error: isinstance(error, JudgeError) and error.again
+                    ),
+                    reraise=True,
+                )(attempt)
 
     def _choose(self, attempted: Sequence[Endpoint]) -> Endpoint:
         """The endpoint for the next attempt: one that answers before one that rests, else a fresh one."""
         return min(self.endpoints, key=lambda endpoint: (endpoint.rests, attempted.count(endpoint)))
 
-    def _pause(self, state: tenacity.RetryCallState, attempted: Sequence[Endpoint]) -> float:
+    def _pause(self, attempts: int, error: JudgeError, attempted: Sequence[Endpoint]) -> float:
         """Seconds until the next attempt: none if it goes to an endpoint that was not asked yet."""
         if self._choose(attempted) not in attempted:
             return 0.0
-        error = state.outcome.exception()
-        longest = min(LONGEST_BACKOFF, self.config.backoff * 2 ** (state.attempt_number - 1))
+        longest = min(LONGEST_BACKOFF, self.config.backoff * 2 ** (attempts - 1))
         return max(error.retry_after, random.uniform(0, longest))
 
     async def _complete(

@@ -1,6 +1,7 @@
 """The reward `rubric`: each criterion of the row's rubric is a reward of its own, judged by a language model."""
 
 import asyncio
+import gc
 import json
 import logging
 from collections.abc import Mapping
@@ -105,6 +106,9 @@ def _judge(frozen: str, reward_workers: int, router_address: str | None) -> "Jud
     from rvpo_verl.judge.config import JudgeConfig
 
     config = parse(JudgeConfig, json.loads(frozen), WHERE)
+    # A process that imported verl holds half a million objects for good. To look through them again and again,
+    # for the many short-lived ones of these calls, costs as much time as the calls.
+    gc.freeze()
     try:
         return Judge(config, reward_workers=reward_workers, router_address=router_address)
     except (ValueError, OSError) as error:
