@@ -9,7 +9,7 @@ import logging
 import random
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, count
 from statistics import fmean
 from typing import Any
@@ -49,6 +49,9 @@ class Usage:
     cached: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+
+    def copy(self) -> "Usage":
+        return replace(self)
 
 
 @dataclass(frozen=True)
