@@ -56,7 +56,7 @@ class Scorer:
     def before_training(self, *, reward_workers: int, hosted: bool) -> None:
         """Runs what the reward functions want checked before a training starts: `function.before_training`.
 
-        It is called with the reward's kwargs, and with:
+        It is called with the reward's kwargs and timeout, and with:
 
         Args:
             reward_workers: processes that will score.
@@ -69,7 +69,12 @@ class Scorer:
         for reward in self._rewards:
             if reward.before_training is not None:
                 try:
-                    reward.before_training(reward.spec.kwargs, reward_workers=reward_workers, hosted=hosted)
+                    reward.before_training(
+                        reward.spec.kwargs,
+                        timeout=reward.spec.timeout,
+                        reward_workers=reward_workers,
+                        hosted=hosted,
+                    )
                 except ConfigError as complaint:
                     complaints += [f"reward {reward.name!r}: {line}" for line in str(complaint).splitlines()]
         if complaints:

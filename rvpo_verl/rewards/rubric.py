@@ -57,12 +57,19 @@ async def rubric(
     }
 
 
-def _before_training(kwargs: Mapping[str, Any], *, reward_workers: int, hosted: bool) -> None:
+def _before_training(
+    kwargs: Mapping[str, Any], *, timeout: float | None, reward_workers: int, hosted: bool
+) -> None:
     """Asks the judge once, before anything is loaded.
 
     Raises:
         ConfigError: the configuration cannot work, or no endpoint gives a verdict; with what each of them said.
     """
+    if timeout is not None:
+        raise ConfigError(
+            f"timeout={timeout:g} would end the judging of a response and lose the verdicts that arrived. Set "
+            f"timeout: null; {WHERE}.deadline limits it and keeps them"
+        )
     judge = _judge(_frozen(kwargs.get("judge", {})), reward_workers, NO_ADDRESS_YET if hosted else None)
     if judge.config.endpoints is None:
         logger.warning(

@@ -188,6 +188,11 @@ def test_a_limit_below_the_number_of_workers_is_refused():
         launch.validate(preset(endpoints(server.base_url), "reward.rvpo.rewards.rubric.kwargs.judge.limit=4"))
 
 
+def test_a_timeout_that_would_lose_verdicts_is_refused():
+    with pytest.raises(ConfigError, match=r"timeout=60 would .*Set timeout: null"):
+        launch.validate(preset(endpoints("http://127.0.0.1:9/v1"), "reward.rvpo.rewards.rubric.timeout=60"))
+
+
 def test_the_preset_shows_every_option_at_its_default():
     from rvpo_verl.judge.config import JudgeConfig
 
