@@ -10,7 +10,6 @@ import email.utils
 import json
 import os
 import time
-import weakref
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -213,9 +212,7 @@ def _retry_after(headers: Mapping[str, str]) -> float:
     return max(0.0, email.utils.mktime_tz(date) - time.time()) if date else 0.0
 
 
-_SESSIONS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, Any]] = (
-    weakref.WeakKeyDictionary()
-)
+_SESSIONS: dict[asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, AsyncIterator[None]]] = {}
 
 
 async def _session() -> aiohttp.ClientSession:
@@ -224,15 +221,16 @@ async def _session() -> aiohttp.ClientSession:
     if loop not in _SESSIONS:
         # The number of calls is limited elsewhere; a smaller pool would only hide waiting in timeouts.
         session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30))
-        keeper = _keep(session)
+        keeper = _keep(loop, session)
         _SESSIONS[loop] = session, keeper
         await anext(keeper)
     return _SESSIONS[loop][0]
 
 
-async def _keep(session: aiohttp.ClientSession) -> AsyncIterator[None]:
+async def _keep(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> AsyncIterator[None]:
     """Closes the session with its loop: `asyncio.run` ends generators that are still open as its last act."""
     try:
         yield
     finally:
+        del _SESSIONS[loop]
         await session.close()

@@ -129,9 +129,9 @@ class Judge:
             for question, keys in zip(questions, await self._keys(subject, questions), strict=True)
         ]
         await self._look_up(asked)
-        open_ = [one for one in asked if one.missing]
-        if open_:
-            await self._get(subject, open_)
+        unknown = [one for one in asked if one.missing]
+        if unknown:
+            await self._get(subject, unknown)
         return [(one.verdicts, one.failure if one.missing else None) for one in asked]
 
     async def _get(self, subject: Subject, asked: Sequence["_Asked"]) -> None:
@@ -147,9 +147,7 @@ class Judge:
                     self.config.deadline, lambda: [task.cancel() for task in tasks]
                 )
                 tasks += [asyncio.create_task(self._ask(subject, one, rank, slots)) for one in asked]
-                await asyncio.sleep(
-                    0
-                )  # they are in line, before all later responses, when the slot is given back
+                await asyncio.sleep(0)  # so that they are first in line when the slot is given back
             results = await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             if timer is not None:
