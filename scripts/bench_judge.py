@@ -91,7 +91,10 @@ def _peer(judge, workers):
 
 def measure(peer=False, *, responses, criteria, latency, limit, workers, chars, cache, calls):
     spawn = multiprocessing.get_context("spawn")
-    with scripted_judge(latency=latency, log=False) as server:
+    per_call = 1 if calls == "criterion" else criteria
+    with scripted_judge(
+        latency=latency, always=json.dumps({str(n + 1): True for n in range(per_call)})
+    ) as server:
         endpoint = {"base_url": server.base_url, "model": "judge"}
         judge = {"endpoints": [endpoint], "limit": limit, "calls": calls, "cache": cache}
         ready, go, results = spawn.Semaphore(0), spawn.Event(), spawn.Queue()
@@ -112,8 +115,7 @@ def measure(peer=False, *, responses, criteria, latency, limit, workers, chars, 
         for process in processes:
             process.join()
         counts = server.counts()
-    per_response = criteria if calls == "criterion" else 1
-    made = responses * per_response
+    made = responses * criteria // per_call
     seconds = max(end for end, *_ in ends) - started
     return {
         "client": "openai" if peer else "rvpo-verl",

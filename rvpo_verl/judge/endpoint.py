@@ -20,6 +20,7 @@ import aiohttp
 
 from rvpo_verl.judge.config import EndpointConfig
 
+JSON = "application/json"
 LONGEST_REMARK = 160
 REST_SECONDS = 20.0
 """How long an endpoint that failed is asked only if no other is left."""
@@ -77,7 +78,7 @@ class Endpoint:
         # As other clients do; aiohttp's own way goes through a thread for each call.
         url = urlsplit(self.config.base_url)
         self._proxy = None if proxy_bypass(url.hostname) else getproxies().get(url.scheme)
-        self._headers = {"Content-Type": "application/json"}
+        self._headers = {}
         variable = self.config.api_key_env
         if variable is not None:
             key = os.environ.get(variable, "").strip()
@@ -137,7 +138,7 @@ class Endpoint:
         return self.model
 
     async def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else aiohttp.BytesPayload(json.dumps(body).encode(), content_type=JSON)
         try:
             session = await _session()
             async with session.request(
@@ -220,7 +221,9 @@ async def _session() -> aiohttp.ClientSession:
     loop = asyncio.get_running_loop()
     if loop not in _SESSIONS:
         # The number of calls is limited elsewhere; a smaller pool would only hide waiting in timeouts.
-        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30))
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30), cookie_jar=aiohttp.DummyCookieJar()
+        )
         keeper = _keep(loop, session)
         _SESSIONS[loop] = session, keeper
         await anext(keeper)
