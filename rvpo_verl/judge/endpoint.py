@@ -1,7 +1,7 @@
 """One call to one server that speaks OpenAI's chat completions.
 
 With aiohttp, which verl's Ray brings along, and not the `openai` package: at 15,000 calls a step the client's own
-work is what limits the rate, and that package needs seven times the processor time for a call
+work is what limits the rate, and that package needs ten times the processor time for a call
 (`scripts/bench_judge.py --peer`), in versions that vLLM and SGLang pin differently.
 """
 

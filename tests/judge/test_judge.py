@@ -1,6 +1,7 @@
 """The judge against a real server in another process, which fails as it is told."""
 
 import asyncio
+import email.utils
 import gc
 import time
 import warnings
@@ -14,6 +15,7 @@ from rvpo_verl.config import ConfigError, parse
 from rvpo_verl.judge import prompt
 from rvpo_verl.judge.config import JudgeConfig
 from rvpo_verl.judge.criteria import Criterion
+from rvpo_verl.judge.endpoint import _retry_after
 from rvpo_verl.judge.judge import Judge
 from rvpo_verl.judge.prompt import Subject
 
@@ -141,6 +143,12 @@ def test_retry_after_is_honoured():
         started = time.monotonic()
         assert kinds(judge_one(judge_of(server))) == [None] * 5
     assert time.monotonic() - started >= 1.0
+
+
+def test_retry_after_may_be_a_date_or_nonsense():
+    in_a_minute = email.utils.formatdate(time.time() + 60, usegmt=True)
+    assert _retry_after({"Retry-After": in_a_minute}) == pytest.approx(60, abs=2)
+    assert [_retry_after({"Retry-After": value}) for value in ("7", "-1", "soon", "")] == [7, 0, 0, 0]
 
 
 def test_a_retry_after_beyond_the_deadline_ends_at_the_deadline_and_says_so():
