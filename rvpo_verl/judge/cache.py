@@ -7,6 +7,9 @@ does not work over network file systems.
 import asyncio
 import hashlib
 import json
+import logging
+import os
+import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +18,9 @@ from typing import Any
 
 import diskcache
 
+logger = logging.getLogger("rvpo_verl.judge")
+
+FAILURES = (sqlite3.Error, diskcache.Timeout, OSError)
 PATIENCE = 60.0
 """Seconds to wait for another process that is writing."""
 AT_A_TIME = 512
@@ -29,6 +35,8 @@ class VerdictCache:
             OSError: the folder cannot be made or written.
         """
         folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"the folder {folder} cannot be written")
         # Text on both sides: nothing that was pickled is ever read. Nothing is thrown away to make room.
         self._cache = diskcache.Cache(
             str(folder), disk=diskcache.JSONDisk, eviction_policy="none", cull_limit=0, timeout=PATIENCE
@@ -50,7 +58,13 @@ class VerdictCache:
         self._written.put((key, dict(verdicts)))
 
     def _get(self, keys: Sequence[str]) -> dict[str, dict[str, float]]:
-        found = {key: self._cache.get(key) for key in keys}
+        try:
+            found = {key: self._cache.get(key) for key in keys}
+        except FAILURES as error:
+            logger.error(
+                "verdicts in %s cannot be read, so they are asked for: %s", self._cache.directory, error
+            )
+            return {}
         return {key: verdicts for key, verdicts in found.items() if verdicts is not None}
 
     def _write(self) -> None:
@@ -58,9 +72,14 @@ class VerdictCache:
             batch = [self._written.get()]
             while not self._written.empty() and len(batch) < AT_A_TIME:
                 batch.append(self._written.get())
-            with self._cache.transact(retry=True):
-                for key, verdicts in batch:
-                    self._cache.set(key, verdicts)
+            try:
+                with self._cache.transact(retry=True):
+                    for key, verdicts in batch:
+                        self._cache.set(key, verdicts)
+            except FAILURES as error:
+                logger.error(
+                    "%d verdicts could not be kept in %s: %s", len(batch), self._cache.directory, error
+                )
 
 
 def fingerprint(*parts: Any) -> str:

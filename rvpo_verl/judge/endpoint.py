@@ -105,18 +105,8 @@ class Endpoint:
         Raises:
             JudgeError: with what happened.
         """
-        try:
-            model = await self.find_model()
-            answer = await self._request("POST", "/chat/completions", {"model": model, **body})
-            completion = self._completion(answer)
-        except JudgeError as error:
-            if error.kind in ("connection", "timeout", "server_error"):
-                self._failures += 1
-                if self._failures >= FAILURES_UNTIL_REST:
-                    self._rests_until = time.monotonic() + REST_SECONDS
-            raise
-        self._failures, self._rests_until = 0, 0.0
-        return completion
+        model = await self.find_model()
+        return self._completion(await self._request("POST", "/chat/completions", {"model": model, **body}))
 
     async def find_model(self) -> str:
         """The model of the configuration, or else the only one that the server lists.
@@ -138,6 +128,18 @@ class Endpoint:
         return self.model
 
     async def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        try:
+            answer = await self._exchange(method, path, body)
+        except JudgeError as error:
+            if error.kind in ("connection", "timeout", "server_error"):
+                self._failures += 1
+                if self._failures >= FAILURES_UNTIL_REST:
+                    self._rests_until = time.monotonic() + REST_SECONDS
+            raise
+        self._failures, self._rests_until = 0, 0.0
+        return answer
+
+    async def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
         data = None if body is None else aiohttp.BytesPayload(json.dumps(body).encode(), content_type=JSON)
         try:
             session = await _session()

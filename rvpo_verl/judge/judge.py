@@ -240,10 +240,11 @@ class Judge:
             cut = ", cut off at max_tokens" if completion.finish_reason == "length" else ""
             raise JudgeError("malformed", f"{endpoint} wrote {error}{cut}", again=True) from None
         asked.verdicts |= found
-        of_model = asked.by_model.setdefault(str(endpoint.model), {})
+        model = str(endpoint.model)
+        of_model = asked.by_model.setdefault(model, {})
         of_model |= found
-        if self._cache is not None:
-            self._cache.put(asked.keys[str(endpoint.model)], of_model)
+        if self._cache is not None and model in asked.keys:  # else its name was not to be had before
+            self._cache.put(asked.keys[model], of_model)
         if asked.missing:
             raise JudgeError(
                 "malformed",
@@ -256,8 +257,9 @@ class Judge:
         if self._cache is None:
             return [{} for _ in questions]
         for endpoint in self.endpoints:
-            with contextlib.suppress(JudgeError):  # said when it is asked for a verdict
-                await endpoint.find_model()
+            if not endpoint.rests:
+                with contextlib.suppress(JudgeError):  # said when it is asked for a verdict
+                    await endpoint.find_model()
         return [
             {
                 str(endpoint.model): fingerprint(

@@ -113,7 +113,7 @@ def _judge(frozen: str, reward_workers: int, router_address: str | None) -> "Jud
     from rvpo_verl.judge.config import JudgeConfig
 
     config = parse(JudgeConfig, json.loads(frozen), WHERE)
-    # A process that imported verl holds half a million objects for good. To look through them again and again,
+    # A process that imported verl holds 400,000 objects for good. To look through them again and again,
     # for the many short-lived ones of these calls, costs as much time as the calls.
     gc.freeze()
     try:

@@ -96,6 +96,31 @@ def test_votes_are_cached_one_by_one(server, tmp_path):
     assert len(server.log()) == 15 + 5
 
 
+def test_a_model_whose_name_is_learned_late_is_judged_all_the_same(server, tmp_path):
+    server.tell(key="not yet")
+    judge = judge_of(server, cache=tmp_path)
+    judge.endpoints[0].model = None
+    keys = judge._keys
+
+    async def then_it_answers(*arguments):
+        found = await keys(*arguments)
+        server.tell(key=None)
+        return found
+
+    judge._keys = then_it_answers
+    assert all(judgement.failure is None for judgement in judge_one(judge))
+
+
+def test_a_disk_that_fails_costs_the_cache_and_no_verdict(server, tmp_path, caplog):
+    judge = judge_of(server, cache=tmp_path)
+    judge._cache._cache.close()
+    for file in tmp_path.iterdir():
+        file.unlink()
+    (tmp_path / "cache.db").mkdir()
+    assert all(judgement.failure is None for judgement in judge_one(judge))
+    assert "cannot be read, so they are asked for" in caplog.text
+
+
 def test_failures_are_not_cached(server, tmp_path):
     server.tell(reply="no verdict")
     judge_one(judge_of(server, cache=tmp_path, attempts=1))

@@ -94,7 +94,7 @@ def test_any_answer_can_be_judged(server, answer):
 def test_faults_are_missing_with_their_cause_and_all_else_stands(calls):
     answers = [f"answer {number}" for number in range(60)]
     with scripted_judge(faults=FAULTS) as server:
-        batch = judge_all(judge_of(server, attempts=1, timeout=1.5, calls=calls), answers)
+        batch = judge_all(judge_of(server, attempts=1, timeout=4, calls=calls), answers)
         log = server.log()
     seen = Counter()
     for answer, judgements in zip(answers, batch, strict=True):
@@ -115,7 +115,7 @@ def test_faults_are_missing_with_their_cause_and_all_else_stands(calls):
 
 def test_what_can_be_repeated_is_repeated_until_it_succeeds():
     with scripted_judge(faults={kind: 0.25 for kind in FAULTS}, fault_times=2) as server:
-        batch = judge_all(judge_of(server, attempts=3, timeout=0.5), [f"answer {n}" for n in range(8)])
+        batch = judge_all(judge_of(server, attempts=3, timeout=3), [f"answer {n}" for n in range(8)])
         log = server.log()
     assert all(judgement.failure is None for judgements in batch for judgement in judgements)
     assert len(log) == 3 * 8 * len(CRITERIA)
