@@ -7,7 +7,7 @@ that names the full key, the value given and what is accepted.
 import difflib
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -243,8 +243,14 @@ def _complaint(model: type[BaseModel], complaint: Any, path: str) -> str:
 
 def _owner(model: type[BaseModel], location: list[str]) -> type[BaseModel]:
     """The model whose keys stand at `location`."""
-    if model is RewardsConfig and location[:1] == ["rewards"] and len(location) > 1:
-        return RewardSpec
-    if model is AdvantageConfig and location[:1] == ["k"]:
-        return Schedule
+    for part in location:  # names in a mapping, indices in a list and branches of a union are no fields
+        if part in model.model_fields:
+            model = _model_in(model.model_fields[part].annotation) or model
     return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model in the annotation of a field: `RewardSpec` in `dict[RewardName, RewardSpec]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from rvpo_verl.attach import vectors
 from rvpo_verl.config import ConfigError, RewardsConfig, parse
 from rvpo_verl.estimator import NAME, advantage_config
+from rvpo_verl.rewards.disagreement import disagreements
 from rvpo_verl.rewards.failures import failure_shares
 from rvpo_verl.rewards.vector import RewardVector
 
@@ -34,8 +35,22 @@ def rewards_config(config: DictConfig) -> RewardsConfig | None:
     return parse(RewardsConfig, plain, "reward.rvpo")
 
 
-def failure_metrics(rows: Sequence[RewardVector], rewards: RewardsConfig) -> dict[str, float]:
-    return {f"rvpo/{name}/failed": share for name, share in failure_shares(rows, rewards).items()}
+def reward_workers(config: DictConfig) -> int:
+    """Processes that score responses."""
+    return int(OmegaConf.select(config, "reward.num_workers") or 1)
+
+
+def scoring_metrics(rows: Sequence[RewardVector], rewards: RewardsConfig) -> dict[str, float]:
+    """What the scoring of a batch has to report, beside the scores.
+
+    Raises:
+        RewardFailureError: too much of a reward failed.
+    """
+    metrics = {}
+    for name, failures in failure_shares(rows, rewards).items():
+        metrics[f"rvpo/{name}/failed"] = failures.share
+        metrics |= {f"rvpo/{name}/failed/{kind}": share for kind, share in failures.by_kind.items()}
+    return metrics | {f"rvpo/{name}/disagreement": value for name, value in disagreements(rows).items()}
 
 
 def validate(config: DictConfig) -> None:
@@ -50,8 +65,24 @@ def validate(config: DictConfig) -> None:
             check(config)
         except ConfigError as error:
             complaints += str(error).splitlines()
+    if not complaints:
+        complaints += _before_training(config)  # may ask other machines, so last
     if complaints:
         raise ConfigError("rvpo_verl: this configuration cannot train:\n  " + "\n  ".join(complaints))
+
+
+def _before_training(config: DictConfig) -> list[str]:
+    rewards = rewards_config(config)
+    if rewards is None:
+        return []
+    from rvpo_verl.rewards.call import Scorer
+
+    hosted = bool(OmegaConf.select(config, "reward.reward_model.enable"))
+    try:
+        Scorer(rewards).before_training(reward_workers=reward_workers(config), hosted=hosted)
+    except ConfigError as error:
+        return str(error).splitlines()
+    return []
 
 
 def _preset_found(config: DictConfig) -> None:

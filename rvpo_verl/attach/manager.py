@@ -7,11 +7,11 @@ from packaging.version import Version
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
-from rvpo_verl.attach.launch import rewards_config
+from rvpo_verl.attach.launch import reward_workers, rewards_config
 from rvpo_verl.attach.seams import verl_version
 from rvpo_verl.config import ConfigError
 from rvpo_verl.rewards.call import Sample, Scorer
-from rvpo_verl.rewards.vector import KEY, RewardVector, family
+from rvpo_verl.rewards.vector import KEY, RewardVector
 
 # verl's validation leaves None out of its averages from 0.9 on, and fails on it before.
 ABSENT = None if Version(verl_version()) >= Version("0.9") else float("nan")
@@ -20,10 +20,11 @@ ABSENT = None if Version(verl_version()) >= Version("0.9") else float("nan")
 class RvpoRewardManager(RewardManagerBase):
     """Scores a response by all rewards of `reward.rvpo.rewards`.
 
-    `reward_score` is the weighted sum of the scores that are there, so that a missing one adds nothing.
+    `reward_score` is the weighted sum of the rewards that are there. A reward that returns a dict without
+    declaring its outputs counts as the weighted mean of those that are there: a sum would grow with their
+    number, and would count a failed one as 0.
     `reward_extra_info` has the reward vector for the estimator under `KEY`, and each reward as a number for
-    verl's validation metrics, in the same keys and order for every response. A reward that returns a dict
-    without declaring its outputs shows up there as the mean of them.
+    verl's validation metrics, in the same keys and order for every response.
     """
 
     def __init__(
@@ -46,20 +47,25 @@ class RvpoRewardManager(RewardManagerBase):
                 "the name rvpo, and is registered under it. Set reward.reward_manager.name=rvpo and leave "
                 "reward.reward_manager.source at register"
             )
-        self._names = rewards.names()
+        self._weights = rewards.weights()
         self._scorer = Scorer(rewards)
-        self._reward_model = {
+        self._served = {
             "reward_router_address": reward_router_address,
             "reward_model_tokenizer": reward_model_tokenizer,
+            "reward_workers": reward_workers(config),
         }
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Scores one agent session; where it has several outputs, the last one, as verl's managers do."""
         vector = await self._scorer.score(await self._sample(data[-1]))
-        present = {name: score for name, score in vector.scores.items() if score is not None}
+        shown = {name: _value(vector, name) for name in self._weights}
+        present = {name: value for name, value in shown.items() if value is not None}
         return {
-            "reward_score": float(sum(vector.weights[name] * score for name, score in present.items())),
-            "reward_extra_info": {KEY: vector.dumps()} | {name: _shown(vector, name) for name in self._names},
+            "reward_score": float(sum(self._weights[name] * value for name, value in present.items())),
+            "reward_extra_info": {
+                KEY: vector.dumps(),
+                **{name: ABSENT if value is None else value for name, value in shown.items()},
+            },
         }
 
     async def _sample(self, item: Any) -> Sample:
@@ -87,13 +93,16 @@ class RvpoRewardManager(RewardManagerBase):
             },
             response_ids=response_ids,
             tokenizer=self.tokenizer,
-            **self._reward_model,
+            **self._served,
         )
 
 
-def _shown(vector: RewardVector, name: str) -> float | None:
+def _value(vector: RewardVector, name: str) -> float | None:
+    """The reward as one number, None where it is missing."""
     if name in vector.scores:
-        score = vector.scores[name]
-        return ABSENT if score is None else score
-    outputs = [score for key, score in vector.scores.items() if family(key) == name and score is not None]
-    return sum(outputs) / len(outputs) if outputs else ABSENT
+        return vector.scores[name]
+    present = {key: score for key, score in vector.of(name).items() if score is not None}
+    weight = sum(vector.weights[key] for key in present)
+    if weight == 0:
+        return None
+    return sum(vector.weights[key] * score for key, score in present.items()) / weight

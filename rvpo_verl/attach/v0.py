@@ -57,7 +57,7 @@ def _compute_advantage(original: Any, *args: Any, **kwargs: Any) -> Any:
     settings = advantage_config(algorithm)
     rows = vectors.from_columns(data.non_tensor_batch, settings, algorithm, len(data))
     if rewards is not None:
-        run.metrics.update(launch.failure_metrics(rows, rewards))
+        run.metrics.update(launch.scoring_metrics(rows, rewards))
     if call["adv_estimator"] != NAME:
         return original(*args, **kwargs)
 

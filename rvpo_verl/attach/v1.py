@@ -36,7 +36,7 @@ def _compute_advantage(original: Any, self: Any, batch: Any, metrics: dict[str, 
     is_padding_B = np.array([bool(tag.get("is_padding", False)) for tag in batch.tags])
     if rewards is not None:
         real = [row for row, padding in zip(rows, is_padding_B, strict=True) if not padding]
-        metrics.update(launch.failure_metrics(real, rewards))
+        metrics.update(launch.scoring_metrics(real, rewards))
     if algorithm.adv_estimator != NAME:
         return original(self, batch, metrics)
 

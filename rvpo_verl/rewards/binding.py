@@ -5,17 +5,26 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from rvpo_verl.config import ConfigError, RewardSpec
 from rvpo_verl.rewards.registry import resolve
 from rvpo_verl.rewards.sample import ARGUMENTS, Sample
-
-Scores = dict[str, float | None]
+from rvpo_verl.rewards.score import Score
 
 # What scoring functions written for verl, or for other trainers, call the same thing.
 OTHER_NAMES = {"solution_str": "response", "completion": "response", "prompt": "messages"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reward says of one response."""
+
+    scores: dict[str, Score]
+    error: Exception | None = None
+    """What was wrong with the whole of it, or with one of the scores, which is missing then."""
 
 
 class BoundReward:
@@ -30,8 +39,11 @@ class BoundReward:
         """
         found = resolve(spec.function or name)
         self.name, self.spec, self.origin = name, spec, found.origin
-        self.missing: Scores = dict.fromkeys(spec.outputs or [name])
+        weights = spec.outputs or {name: spec.weight}
+        self.missing = {output: Score(None, weight) for output, weight in weights.items()}
         """Its scores where it does not apply, or failed."""
+        self.before_training = getattr(found.function, "before_training", None)
+        """What the function wants checked before a training starts; see `Scorer.before_training`."""
         self._function = found.function
         self.is_async = is_async(found.function)
         parameters = self._parameters()
@@ -58,19 +70,19 @@ class BoundReward:
         ]
         return partial(self._function, *values, **keywords)
 
-    def read(self, value: Any) -> tuple[Scores, Exception | None]:
-        """The scores in what the function returned, and what was wrong with one of them.
+    def read(self, value: Any) -> Reading:
+        """The scores in what the function returned.
 
         Raises:
             TypeError, ValueError: nothing in it can be used.
         """
         if value is None:
-            return self.missing, None
+            return Reading(self.missing)
         outputs = self.spec.outputs
         if not isinstance(value, Mapping):
             if outputs is not None:
                 raise TypeError(f"returned {_kind(value)}, not a dict of its outputs {list(outputs)}")
-            return {self.name: _number(value, "returned")}, None
+            return Reading({self.name: Score(_number(value, "returned"), self.spec.weight)})
 
         strangers = [key for key in value if not isinstance(key, str) or (outputs and key not in outputs)]
         if strangers:
@@ -78,16 +90,15 @@ class BoundReward:
             raise TypeError(f"returned a dict with the keys {strangers}; accepted: {accepted}")
         scores, wrong = {}, None
         for key in outputs or value:
-            name = key if outputs else f"{self.name}/{key}"
-            scores[name] = None
+            name, weight = (key, outputs[key]) if outputs else (f"{self.name}/{key}", self.spec.weight)
+            scores[name] = Score(None, weight)
             try:
                 if key not in value:
                     raise ValueError(f"returned no {key!r}; return None where it does not apply")
-                if value[key] is not None:
-                    scores[name] = _number(value[key], f"{key}: returned")
+                scores[name] = _score(value[key], key, weight)
             except (TypeError, ValueError, OverflowError) as error:
                 wrong = wrong or error
-        return scores or self.missing, wrong
+        return Reading(scores or self.missing, wrong)
 
     def _parameters(self) -> list[inspect.Parameter]:
         try:
@@ -128,6 +139,17 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 def _has_name(parameter: inspect.Parameter) -> bool:
     return parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+
+
+def _score(value: Any, key: str, weight: float) -> Score:
+    """What a dict holds under `key`, weighted by the configuration."""
+    if not isinstance(value, Score):
+        return Score(None if value is None else _number(value, f"{key}: returned"), weight)
+    own = _number(value.weight, f"{key}: returned with the weight")
+    if own < 0:
+        raise ValueError(f"{key}: returned with the weight {own}; accepted: at least 0")
+    number = None if value.value is None else _number(value.value, f"{key}: returned")
+    return replace(value, value=number, weight=weight * own)
 
 
 def _number(value: Any, what: str) -> float:

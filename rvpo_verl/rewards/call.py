@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Collection
 from typing import Any
 
 from rvpo_verl.config import ConfigError, RewardsConfig
-from rvpo_verl.rewards.binding import BoundReward, Scores
+from rvpo_verl.rewards.binding import BoundReward, Reading
 from rvpo_verl.rewards.sample import ARGUMENTS, Sample
 from rvpo_verl.rewards.threads import Threads
 from rvpo_verl.rewards.vector import RewardVector
@@ -49,10 +49,36 @@ class Scorer:
                 complaints.append(complaint)
         if complaints:
             raise ConfigError("\n".join(map(str, complaints))) from complaints[0].__cause__
-        self._weights = config.weights()
         self._threads = Threads(max(THREADS, 2 * len(self._rewards)))
         self.failed: Counter[tuple[str, str]] = Counter()
         """Calls that failed, by reward and type of the exception."""
+
+    def before_training(self, *, reward_workers: int, hosted: bool) -> None:
+        """Runs what the reward functions want checked before a training starts: `function.before_training`.
+
+        It is called with the reward's kwargs and timeout, and with:
+
+        Args:
+            reward_workers: processes that will score.
+            hosted: whether verl serves a reward model, which has no address yet.
+
+        Raises:
+            ConfigError: for each reward that could only fail.
+        """
+        complaints = []
+        for reward in self._rewards:
+            if reward.before_training is not None:
+                try:
+                    reward.before_training(
+                        reward.spec.kwargs,
+                        timeout=reward.spec.timeout,
+                        reward_workers=reward_workers,
+                        hosted=hosted,
+                    )
+                except ConfigError as complaint:
+                    complaints += [f"reward {reward.name!r}: {line}" for line in str(complaint).splitlines()]
+        if complaints:
+            raise ConfigError("\n".join(complaints))
 
     async def score(self, sample: Sample) -> RewardVector:
         """The scores of all rewards, None where one does not apply or failed.
@@ -60,22 +86,30 @@ class Scorer:
         A reward that raises, takes too long or returns no finite number failed, and `failures` has the cause.
         Only what is not an `Exception` gets out of here: a cancellation, an interrupt.
 
-        A dict from a reward without declared outputs gives the scores `NAME/key`, each with NAME's weight.
+        A dict from a reward without declared outputs gives the scores `NAME/key`, each with NAME's weight, or
+        that times its own. A score in it that failed by itself has its cause under its own name.
         """
-        outcomes = await asyncio.gather(*(self._outcome(reward, sample) for reward in self._rewards))
-        scores: Scores = {}
+        readings = await asyncio.gather(*(self._read(reward, sample) for reward in self._rewards))
+        scores: dict[str, float | None] = {}
         weights: dict[str, float] = {}
         failures: dict[str, str] = {}
-        for reward, (found, error) in zip(self._rewards, outcomes, strict=True):
-            scores |= found
-            weights |= {name: self._weights.get(name, reward.spec.weight) for name in found}
-            if error is not None:
-                failures[reward.name] = self._count(reward, error)
-        return RewardVector(scores, weights, failures)
+        disagreements: dict[str, float] = {}
+        for reward, reading in zip(self._rewards, readings, strict=True):
+            for name, score in reading.scores.items():
+                scores[name], weights[name] = score.value, score.weight
+                if score.failure is not None:
+                    failures[name] = self._count(reward, *_kind_and_cause(score.failure))
+                if score.disagreement is not None:
+                    disagreements[name] = score.disagreement
+            if reading.error is not None:
+                error = reading.error
+                kind = type(error).__name__
+                failures[reward.name] = self._count(reward, kind, f"{kind}: {error}", error)
+        return RewardVector(scores, weights, failures, disagreements)
 
-    async def _outcome(self, reward: BoundReward, sample: Sample) -> tuple[Scores, Exception | None]:
+    async def _read(self, reward: BoundReward, sample: Sample) -> Reading:
         if not reward.applies(sample):
-            return reward.missing, None
+            return Reading(reward.missing)
         call, timeout = reward.call(sample), reward.spec.timeout
         try:
             value = call() if reward.is_async else await self._threads.run(call, timeout)
@@ -83,11 +117,10 @@ class Scorer:
                 value = await _in_loop(value, timeout)
             return reward.read(value)
         except Exception as error:
-            return reward.missing, error
+            return Reading(reward.missing, error)
 
-    def _count(self, reward: BoundReward, error: Exception) -> str:
-        kind = type(error).__name__
-        cause = f"{kind}: {error}".split("\n", 1)[0][:LONGEST_CAUSE]
+    def _count(self, reward: BoundReward, kind: str, cause: str, error: Exception | None = None) -> str:
+        cause = cause.split("\n", 1)[0][:LONGEST_CAUSE]
         self.failed[reward.name, kind] += 1
         if self.failed[reward.name, kind] == 1:
             logger.error(
@@ -100,6 +133,10 @@ class Scorer:
                 exc_info=error,
             )
         return cause
+
+
+def _kind_and_cause(failure: str) -> tuple[str, str]:
+    return failure.partition(":")[0], failure
 
 
 async def _in_loop(awaitable: Awaitable[Any], timeout: float | None) -> Any:

@@ -29,6 +29,8 @@ class Sample:
     """`host:port` of the reward model that verl serves; None without one."""
     reward_model_tokenizer: Any = None
     """The tokenizer of that reward model; None without one."""
+    reward_workers: int = 1
+    """Processes that score the responses of this run, this one included; verl's `reward.num_workers`."""
 
 
 ARGUMENTS = tuple(argument.name for argument in fields(Sample))

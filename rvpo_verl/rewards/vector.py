@@ -18,17 +18,28 @@ class RewardVector:
     weights: dict[str, float] = field(default_factory=dict)
     """Weight by name; 1 where none is given."""
     failures: dict[str, str] = field(default_factory=dict)
-    """Why a reward failed, by the name of its specification."""
+    """`kind: what happened`, by the name of the reward that failed as a whole, or of the score that did."""
+    disagreements: dict[str, float] = field(default_factory=dict)
+    """Disagreement between repeated measurements, by name, for the scores that have it."""
 
     def dumps(self) -> str:
         weights = {name: weight for name, weight in self.weights.items() if weight != 1}
-        return json.dumps({"scores": self.scores, "weights": weights, "failures": self.failures})
+        return json.dumps({**vars(self), "weights": weights})
 
     @classmethod
     def loads(cls, text: str) -> "RewardVector":
         return cls(**json.loads(text))
 
+    def of(self, reward: str) -> dict[str, float | None]:
+        """The scores of a reward that names them itself."""
+        return {name: score for name, score in self.scores.items() if reward_of(name) == reward}
+
+
+def reward_of(name: str) -> str:
+    """The reward that a score belongs to: `rubric` for `rubric/Essential/3`."""
+    return name.split("/", 1)[0]
+
 
 def family(name: str) -> str:
-    """The name under which a score is logged: `rubric/mentions the dose` belongs to `rubric`."""
-    return name.split("/", 1)[0]
+    """The name under which a score is logged: `rubric/Essential` for `rubric/Essential/3`."""
+    return name.rpartition("/")[0] or name

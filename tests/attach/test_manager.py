@@ -29,7 +29,7 @@ def correct(response, ground_truth):
     return ground_truth in response
 
 def sees(response, messages, ground_truth, data_source, extra_info, response_ids, tokenizer,
-         reward_router_address, reward_model_tokenizer):
+         reward_router_address, reward_model_tokenizer, reward_workers):
     SEEN.append(dict(locals()))
     return len(response_ids)
 
@@ -76,6 +76,7 @@ def manager(file, tokenizer):
         config = OmegaConf.create(
             {
                 "reward": {
+                    "num_workers": 3,
                     "custom_reward_function": {"path": None, "name": "compute_score"},
                     "reward_manager": {"source": "register", "name": name},
                     "rvpo": {"rewards": rewards},
@@ -141,7 +142,7 @@ def test_the_score_is_the_weighted_sum_and_every_reward_shows(manager, tokenizer
         "rubric/four": 1.0,
         "rubric/please": 0.0,
     }
-    assert result["reward_score"] == 2.0 * 1 + 0.5 + 0.5 * 1.0 + 1.0
+    assert result["reward_score"] == 2.0 * 1 + 0.5 + 0.5 * 1.0 + (1.0 + 0.0) / 2
     assert info == {"correct": 1.0, "helpful": 0.5, "harmless": 1.0, "rubric": 0.5}
 
 
@@ -163,6 +164,7 @@ def test_a_reward_sees_what_verl_knows_of_the_response(manager, tokenizer, file)
         "response_ids": tokenizer.encode("the answer is four <eos>"),
         "tokenizer": tokenizer,
         **served,
+        "reward_workers": 3,
     }
     assert type(seen["messages"]) is list
     assert type(seen["data_source"]) is str
@@ -202,7 +204,7 @@ def test_rewards_that_fail_are_missing_and_change_no_keys(manager, tokenizer):
     first = run(built, session(tokenizer, "the answer is four"))
     second = run(built, session(tokenizer, "the answer is five"))
     assert list(first["reward_extra_info"]) == list(second["reward_extra_info"]) == [KEY, *rewards]
-    assert first["reward_score"] == 1.0 + 1.0
+    assert first["reward_score"] == 1.0 + 0.5
     assert second["reward_score"] == 0.0
     for result in (first, second):
         assert [result["reward_extra_info"][name] for name in ("fails", "slow", "not_a_number")] == [

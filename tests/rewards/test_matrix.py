@@ -30,10 +30,19 @@ def test_scores_of_one_family_are_reported_under_one_name():
     np.testing.assert_equal(matrix.family_BM, [[0, 0, 1]])
 
 
+def test_a_rubrics_categories_are_reported_one_by_one():
+    vectors = [RewardVector({"rubric/Essential/1": 1.0, "rubric/Pitfall/2": 0.0, "rubric/Essential/3": 0.0})]
+    matrix = RewardMatrix.from_vectors(vectors, np.array([0]))
+    assert matrix.families == ["rubric/Essential", "rubric/Pitfall"]
+    np.testing.assert_equal(matrix.family_BM, [[0, 1, 0]])
+
+
 def test_no_rewards_at_all_is_an_empty_matrix():
     assert RewardMatrix.from_vectors([RewardVector({})], np.array([0])).rewards_BM.shape == (1, 0)
 
 
 def test_a_vector_survives_its_journey_as_text():
-    vector = RewardVector({"a": 1.5, "b": None, "ü/x": 0.1 + 0.2}, {"a": 2.0}, {"b": "TimeoutError: 1 s"})
+    vector = RewardVector(
+        {"a": 1.5, "b": None, "ü/x": 0.1 + 0.2}, {"a": 2.0}, {"b": "TimeoutError: 1 s"}, {"a": 0.5}
+    )
     assert RewardVector.loads(vector.dumps()) == vector

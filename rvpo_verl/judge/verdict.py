@@ -1,0 +1,117 @@
+"""What the judge may write, and how it is read.
+
+Only the judge's own message is parsed, so that verdicts in an answer never count; and where a judge writes
+several objects, quoting one of the answer's perhaps, they count only if they agree.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rvpo_verl.judge.criteria import Criterion
+
+_decode = json.JSONDecoder(strict=False).raw_decode
+_WORDS = {
+    "true": True,
+    "yes": True,
+    "met": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "not met": False,
+    "0": False,
+}
+_OBJECTS_AT_MOST = 100
+
+
+class MalformedError(ValueError):
+    """The judge wrote something, but no verdict."""
+
+
+def response_format(criteria: Mapping[str, Criterion]) -> dict[str, Any]:
+    """`response_format` of a request: an object with exactly one verdict for each key.
+
+    An object with fixed keys rather than an array with `prefixItems`, which OpenAI's strict mode refuses.
+    """
+    properties = {
+        key: {"type": "boolean"}
+        if criterion.levels == 1
+        else {"type": "integer", "enum": list(range(criterion.levels + 1))}
+        for key, criterion in criteria.items()
+    }
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    return {"type": "json_schema", "json_schema": {"name": "verdicts", "strict": True, "schema": schema}}
+
+
+def read_verdicts(text: str, criteria: Mapping[str, Criterion]) -> dict[str, float]:
+    """How far each criterion is true, from 0 to 1, for those that `text` has a verdict on.
+
+    Raises:
+        MalformedError: there is no verdict in it, or several that differ.
+    """
+    found: dict[str, float] = {}
+    for value in _values(text):
+        for key, truth in _verdicts(value, criteria).items():
+            if found.setdefault(key, truth) != truth:
+                raise MalformedError(f"two different verdicts on one criterion in {_shown(text)}")
+    if not found:
+        raise MalformedError(f"no verdict in {_shown(text)}")
+    return found
+
+
+def _values(text: str) -> Iterator[Any]:
+    """The JSON objects in a text, or the one word that it consists of."""
+    text = re.sub(r"^.*</think>", "", text, flags=re.DOTALL).strip()
+    word = text.strip("`*\"'. \n").lower()
+    if word in _WORDS or word.isdigit():
+        yield word
+        return
+    start = text.find("{")
+    for _ in range(_OBJECTS_AT_MOST):
+        if start < 0:
+            return
+        try:
+            value, end = _decode(text, start)
+            yield value
+        except (ValueError, RecursionError):
+            end = start + 1
+        start = text.find("{", end)
+
+
+def _verdicts(value: Any, criteria: Mapping[str, Criterion]) -> dict[str, float]:
+    if len(criteria) == 1:
+        (key,) = criteria
+        if not isinstance(value, dict):
+            value = {key: value}
+        elif key not in value:
+            # What judges without a schema write for a single criterion.
+            named = [name for name in ("verdict", "criteria_met", "met", "grade", "score") if name in value]
+            value = {key: value[named[0]]} if named else {}
+    if not isinstance(value, dict):
+        return {}
+    read = {key: _truth(value[key], criterion) for key, criterion in criteria.items() if key in value}
+    return {key: truth for key, truth in read.items() if truth is not None}
+
+
+def _truth(value: Any, criterion: Criterion) -> float | None:
+    if isinstance(value, dict) and len(value) and "verdict" in value:
+        value = value["verdict"]
+    if isinstance(value, str):
+        value = _WORDS.get(value.strip().lower(), value) if criterion.levels == 1 else value.strip()
+    if criterion.levels == 1:
+        return float(value) if value in (True, False) and not isinstance(value, str) else None
+    try:
+        grade = float(value) if not isinstance(value, bool) else -1.0
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return grade / criterion.levels if grade in range(criterion.levels + 1) else None
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:80]} ...")

@@ -1,0 +1,151 @@
+"""How close judging comes to what latency and limit allow: time over `calls x latency / limit`.
+
+    python scripts/bench_judge.py                  # 1,536 responses x 10 criteria, 50 ms, 256 in flight
+    python scripts/bench_judge.py --peer           # and the same calls through the openai client, if installed
+
+A scripted server answers after a fixed time. Responses are spread over processes, as verl spreads them over
+`reward.num_workers`, and each process is handed all of its responses at once, as at the end of a rollout.
+"""
+
+import asyncio
+import json
+import multiprocessing
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from scripted_judge import scripted_judge
+
+from rvpo_verl.judge.criteria import read_rubric
+from rvpo_verl.judge.prompt import INSTRUCTIONS, Subject, question
+from rvpo_verl.judge.verdict import read_verdicts, response_format
+from rvpo_verl.rewards.rubric import rubric
+from rvpo_verl.rewards.score import Score
+
+
+def work(judge, peer, workers, responses, criteria, chars, ready, go, results):
+    rows = [{"criterion": f"Mentions finding number {number}."} for number in range(criteria)]
+    messages = [{"role": "user", "content": "A patient presents with a cough. " * 10}]
+    answers = [f"{index} ".ljust(chars, "x") for index in responses]
+    score = _peer(judge, workers) if peer else rubric
+
+    async def scores(answer):
+        return await score(answer, messages, {"rubric": rows}, None, workers, judge=judge)
+
+    async def all_of_them():
+        await asyncio.gather(*map(scores, ["first", "connections"] * 8))
+        ready.release()
+        await asyncio.to_thread(go.wait)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        cpu = time.process_time()
+        batch = await asyncio.gather(*map(scores, answers))
+        failed = sum(score.value is None for one in batch for score in one.values())
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        results.put((time.monotonic(), failed, peak - before, peak, time.process_time() - cpu))
+
+    asyncio.run(all_of_them())
+
+
+def _peer(judge, workers):
+    """The same calls through the openai client, under a semaphore."""
+    import openai
+
+    share = judge["limit"] // workers
+    limits = type(openai.DEFAULT_CONNECTION_LIMITS)(max_connections=share, max_keepalive_connections=share)
+    client = openai.AsyncOpenAI(
+        base_url=judge["endpoints"][0]["base_url"],
+        api_key="none",
+        max_retries=0,
+        http_client=openai.DefaultAsyncHttpxClient(limits=limits),
+    )
+    slots = asyncio.Semaphore(share)
+
+    async def score(answer, messages, extra_info, *_, judge):
+        subject = Subject.of(messages, answer, len(answer) + 100)
+
+        async def one(criterion):
+            asked = {"1": criterion}
+            async with slots:
+                completion = await client.chat.completions.create(
+                    model="judge",
+                    messages=[
+                        {"role": "system", "content": INSTRUCTIONS},
+                        {"role": "user", "content": subject.text + question(asked)},
+                    ],
+                    temperature=0.0,
+                    max_tokens=1024,
+                    response_format=response_format(asked),
+                )
+            return Score(read_verdicts(completion.choices[0].message.content, asked)["1"])
+
+        return dict(enumerate(await asyncio.gather(*map(one, read_rubric(extra_info)))))
+
+    return score
+
+
+def measure(peer=False, *, responses, criteria, latency, limit, workers, chars, cache, calls):
+    spawn = multiprocessing.get_context("spawn")
+    per_call = 1 if calls == "criterion" else criteria
+    with scripted_judge(
+        latency=latency, always=json.dumps({str(n + 1): True for n in range(per_call)})
+    ) as server:
+        endpoint = {"base_url": server.base_url, "model": "judge"}
+        judge = {"endpoints": [endpoint], "limit": limit, "calls": calls, "cache": cache}
+        ready, go, results = spawn.Semaphore(0), spawn.Event(), spawn.Queue()
+        shares = [range(first, responses, workers) for first in range(workers)]
+        processes = [
+            spawn.Process(
+                target=work, args=(judge, peer, workers, share, criteria, chars, ready, go, results)
+            )
+            for share in shares
+        ]
+        for process in processes:
+            process.start()
+        for _ in processes:
+            ready.acquire()
+        started = time.monotonic()
+        go.set()
+        ends = [results.get(timeout=600) for _ in processes]
+        for process in processes:
+            process.join()
+        counts = server.counts()
+    made = responses * criteria // per_call
+    seconds = max(end for end, *_ in ends) - started
+    return {
+        "client": "openai" if peer else "rvpo-verl",
+        "calls": made,
+        "failed": sum(failed for _, failed, *_ in ends),
+        "highest_in_flight": counts["highest"],
+        "ratio": round(seconds / (made * latency / limit), 3),
+        "calls_per_second": round(made / seconds),
+        "grown_mib": round(sum(grown for _, _, grown, *_ in ends) / 1024, 1),
+        "peak_mib": round(max(peak for _, _, _, peak, _ in ends) / 1024),
+        "cpu_ms_per_call": round(1000 * sum(cpu for *_, cpu in ends) / made, 3),
+    }
+
+
+def main(
+    responses: int = 1536,
+    criteria: int = 10,
+    latency: float = 0.05,
+    limit: int = 256,
+    workers: Annotated[int, typer.Option(help="Processes, as verl's reward.num_workers.")] = 2,
+    chars: Annotated[int, typer.Option(help="Characters of an answer.")] = 2000,
+    calls: str = "criterion",
+    cache: Annotated[Path | None, typer.Option(help="Keep verdicts in this folder.")] = None,
+    peer: Annotated[bool, typer.Option(help="Also through the openai client.")] = False,
+) -> None:
+    given = {name: value for name, value in locals().items() if name != "peer"}
+    given["cache"] = None if cache is None else str(cache)
+    for through_peer in (False, True)[: 1 + peer]:
+        print(json.dumps(measure(through_peer, **given)), flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,8 @@
+import pytest
+from scripted_judge import scripted_judge
+
+
+@pytest.fixture
+def server():
+    with scripted_judge() as server:
+        yield server

@@ -1,0 +1,77 @@
+import asyncio
+import multiprocessing
+
+import pytest
+from scripted_judge import scripted_judge
+
+from rvpo_verl.judge.slots import Slots
+from rvpo_verl.rewards.rubric import rubric
+
+
+def test_the_lowest_rank_comes_next_and_equal_ranks_in_order():
+    served = []
+
+    async def call(slots, rank, name):
+        async with slots.one(rank):
+            served.append(name)
+            await asyncio.sleep(0)
+
+    async def all_of_them():
+        slots = Slots(1)
+        await asyncio.gather(
+            *(call(slots, rank, name) for rank, name in [(5, "a"), (9, "d"), (2, "b"), (2, "c")])
+        )
+
+    asyncio.run(all_of_them())
+    assert served == ["a", "b", "c", "d"]
+
+
+def test_cancelled_waiters_cost_no_slot():
+    async def run():
+        slots = Slots(1)
+        async with slots.one(0):
+            waiters = [asyncio.create_task(slots._wait(rank)) for rank in range(3)]
+            await asyncio.sleep(0)
+            waiters[0].cancel()
+        # The slot went to the second one, which is cancelled before it can take it.
+        waiters[1].cancel()
+        await asyncio.gather(*waiters, return_exceptions=True)
+        slots._give()
+        async with asyncio.timeout(1) if hasattr(asyncio, "timeout") else slots.one(0):
+            pass
+        return slots._free
+
+    assert asyncio.run(run()) == 1
+
+
+def score(base_url, workers, first, barrier):
+    """A reward worker of verl: a process of its own that is handed many responses at once."""
+    judge = {"endpoints": [{"base_url": base_url, "model": "judge"}], "limit": 10}
+    extra_info = {"rubric": [{"criterion": f"Mentions {number}"} for number in range(5)]}
+
+    async def batch():
+        barrier.wait()
+        answers = [f"answer {first} {number}" for number in range(20)]
+        await asyncio.gather(*(rubric(one, [], extra_info, None, workers, judge=judge) for one in answers))
+
+    asyncio.run(batch())
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_the_limit_holds_over_all_processes_that_score(workers):
+    spawn = multiprocessing.get_context("spawn")
+    with scripted_judge(latency=0.05) as server:
+        barrier = spawn.Barrier(workers)
+        processes = [
+            spawn.Process(target=score, args=(server.base_url, workers, first, barrier))
+            for first in range(workers)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        assert [process.exitcode for process in processes] == [0] * workers
+        counts = server.counts()
+    assert counts["answered"] == workers * 20 * 5
+    assert counts["highest"] <= 10
+    assert counts["highest"] == workers * (10 // workers), "and every process uses its share"

@@ -1,0 +1,31 @@
+"""Helpers of the judge's tests."""
+
+import asyncio
+
+from rvpo_verl.config import parse
+from rvpo_verl.judge.config import JudgeConfig
+from rvpo_verl.judge.criteria import Criterion
+from rvpo_verl.judge.judge import Judge
+
+CRITERIA = [Criterion(criterion=f"Mentions {word}") for word in ("ice", "tea", "rum", "gin", "ale")]
+
+
+def judge_of(*endpoints, reward_workers=1, **settings):
+    """A judge that asks the servers (or base URLs) in order."""
+    endpoints = [{"base_url": getattr(one, "base_url", one), "model": "judge"} for one in endpoints]
+    values = {"endpoints": endpoints, "backoff": 0.01, "timeout": 5, **settings}
+    return Judge(parse(JudgeConfig, values, "judge"), reward_workers=reward_workers)
+
+
+def judge_all(judge, answers, criteria=CRITERIA):
+    """Judgements of each answer, all at once."""
+    messages = [{"role": "user", "content": "What do you drink?"}]
+
+    async def all_of_them():
+        return await asyncio.gather(*(judge.judge(messages, answer, criteria) for answer in answers))
+
+    return asyncio.run(all_of_them())
+
+
+def judge_one(judge, answer="an answer", criteria=CRITERIA):
+    return judge_all(judge, [answer], criteria)[0]

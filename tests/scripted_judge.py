@@ -1,0 +1,239 @@
+"""A judge that does as it is told: an OpenAI-compatible server in a process of its own, for tests and benchmarks.
+
+    with scripted_judge(latency=0.05, faults={"timeout": 0.2}) as server:
+        ... server.base_url ... server.log() ... server.tell(reply="no JSON")
+
+Verdicts and faults are a function of what is asked, so that they can be computed beside it: `verdict_of`,
+`fault_of`. Asyncio's own protocol and as little HTTP as the clients need keep it cheap: 0.02 ms a call with `always`.
+"""
+
+import asyncio
+import hashlib
+import json
+import subprocess
+import sys
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+FAULTS = ("timeout", "server_error", "rate_limited", "malformed")
+
+
+@dataclass
+class Script:
+    latency: float = 0.0
+    faults: dict[str, float] = field(default_factory=dict)
+    """Share of questions by kind of fault."""
+    fault_times: int | None = None
+    """How often a question meets its fault; None for always."""
+    retry_after: str | None = None
+    """Header of HTTP 429."""
+    key: str | None = None
+    """Refuse every other key, and repeat it, as some servers do."""
+    takes_schema: bool = True
+    reply: str | None = None
+    """Content of every completion, in place of verdicts."""
+    finish_reason: str = "stop"
+    status: int | None = None
+    """Status of every answer, in place of completions."""
+    hang_after: int | None = None
+    """Answers until it stops to answer."""
+    model: str = "judge"
+    always: str | None = None
+    """Content of every completion, without a look at the question or an entry in the log: for benchmarks."""
+
+    def __post_init__(self) -> None:
+        self.plain = None if self.always is None else _http(200, _completion(self.always, "", "stop"))
+
+
+def digest(question: str) -> int:
+    return int.from_bytes(hashlib.sha256(question.encode()).digest()[:8], "big")
+
+
+def fault_of(question: str, faults: dict[str, float]) -> str | None:
+    point, below = digest("fault " + question) / 2**64, 0.0
+    for kind, share in faults.items():
+        below += share
+        if point < below:
+            return kind
+    return None
+
+
+def verdict_of(question: str, name: str, schema: dict[str, Any] | None = None) -> Any:
+    number = digest(f"verdict {name} {question}")
+    grades = (schema or {}).get("enum")
+    return grades[number % len(grades)] if grades else bool(number % 2)
+
+
+class _Server(asyncio.Protocol):
+    script = Script()
+    seen: ClassVar[dict[str, int]] = {}
+    log: ClassVar[list[dict[str, Any]]] = []
+    in_flight = highest = answered = received = 0
+
+    def connection_made(self, transport):
+        self.transport, self.buffer, self.waits = transport, b"", False
+
+    def connection_lost(self, error):
+        self._leave()
+
+    def data_received(self, data):
+        self.buffer += data
+        head, end, rest = self.buffer.partition(b"\r\n\r\n")
+        if not end:
+            return
+        lines = head.decode("latin-1").split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in lines[1:])
+        length = int(headers.get("content-length", 0))
+        if len(rest) < length:
+            return
+        self.buffer = rest[length:]
+        key = next(
+            (line.split(": ", 1)[1] for line in lines[1:] if line.lower().startswith("authorization")), None
+        )
+        self._handle(lines[0].split()[1], rest[:length], key)
+
+    def _handle(self, path, body, key):
+        if path == "/script":
+            for name, value in json.loads(body).items():
+                setattr(_Server.script, name, value)
+            return self._send(200, {})
+        if path == "/log":
+            return self._send(200, {"calls": _Server.log})
+        if path == "/counts":
+            cls = _Server
+            return self._send(
+                200, {"received": cls.received, "answered": cls.answered, "highest": cls.highest}
+            )
+        if _Server.script.key is not None and key != f"Bearer {_Server.script.key}":
+            return self._send(401, {"error": {"message": f"Incorrect API key provided: {key}"}})
+        if path.endswith("/models"):
+            return self._send(200, {"data": [{"id": _Server.script.model}]})
+        self.waits = True
+        _Server.received += 1
+        _Server.in_flight += 1
+        _Server.highest = max(_Server.highest, _Server.in_flight)
+        loop = asyncio.get_running_loop()
+        if _Server.script.latency:
+            loop.call_later(_Server.script.latency, self._complete, body)
+        else:
+            self._complete(body)
+
+    def _leave(self):
+        if self.waits:
+            self.waits = False
+            _Server.in_flight -= 1
+
+    def _complete(self, body):
+        script = _Server.script
+        if script.plain is not None:
+            self._leave()
+            _Server.answered += 1
+            return self.transport.write(script.plain)
+        request = json.loads(body)
+        question = request["messages"][-1]["content"]
+        times = _Server.seen[question] = _Server.seen.get(question, 0) + 1
+        fault = fault_of(question, script.faults)
+        if script.fault_times is not None and times > script.fault_times:
+            fault = None
+        if script.hang_after is not None and _Server.answered >= script.hang_after:
+            fault = "timeout"
+        response_format = request.get("response_format")
+        schema = response_format["json_schema"]["schema"]["properties"] if response_format else {"1": {}}
+        verdicts = {name: verdict_of(question, name, schema[name]) for name in schema}
+        asked = question.partition("Statements about the answer:\n")[2].partition("\n\nWrite exactly")[0]
+        _Server.log.append(
+            {
+                "digest": f"{digest(question):016x}",
+                "asked": asked,
+                "fault": fault,
+                "verdicts": verdicts,
+                "schema": response_format is not None,
+                "model": request["model"],
+            }
+        )
+        if fault == "timeout":
+            return  # until the client gives up
+        self._leave()
+        if response_format and not script.takes_schema:
+            return self._send(400, {"error": {"message": "response_format is not supported"}})
+        if script.status is not None:
+            return self._send(script.status, {"error": {"message": "as scripted"}})
+        if fault == "server_error":
+            return self._send(503, {"error": {"message": "overloaded"}})
+        if fault == "rate_limited":
+            return self._send(429, {"error": {"message": "too many"}}, script.retry_after)
+        content = json.dumps(verdicts) if script.reply is None else script.reply
+        if fault == "malformed":
+            content = content[: len(content) // 2]
+        _Server.answered += 1
+        self._send(200, _completion(content, question, script.finish_reason))
+
+    def _send(self, status, content, retry_after=None):
+        self.transport.write(_http(status, content, retry_after))
+
+
+def _completion(content: str, question: str, finish_reason: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": content}
+    return {
+        "choices": [{"message": message, "finish_reason": finish_reason}],
+        "usage": {"prompt_tokens": len(question) // 4, "completion_tokens": len(content) // 4},
+    }
+
+
+def _http(status: int, content: Any, retry_after: str | None = None) -> bytes:
+    body = json.dumps(content).encode()
+    more = f"Retry-After: {retry_after}\r\n" if retry_after else ""
+    head = (
+        f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{more}Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def _serve(script: Script) -> None:
+    _Server.script = script
+    server = await asyncio.get_running_loop().create_server(_Server, "127.0.0.1", 0, backlog=4096)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+@dataclass
+class ScriptedJudge:
+    port: int
+    process: subprocess.Popen
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def _ask(self, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", data, timeout=30) as response:
+            return json.load(response)
+
+    def tell(self, **script: Any) -> None:
+        self._ask("/script", script)
+
+    def log(self) -> list[dict[str, Any]]:
+        """Every call, in the order of the answers."""
+        return self._ask("/log")["calls"]
+
+    def counts(self) -> dict[str, int]:
+        """Calls received and answered, and the most that were in flight at once."""
+        return self._ask("/counts")
+
+
+@contextmanager
+def scripted_judge(**script: Any):
+    arguments = [sys.executable, __file__, json.dumps(asdict(Script(**script)))]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    try:
+        yield ScriptedJudge(int(process.stdout.readline()), process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(Script(**json.loads(sys.argv[1]))))
