@@ -59,7 +59,7 @@ def doctor() -> None:
 
     findings = examine(Console())
     for warning in findings.warnings:
-        Console(stderr=True).print(f"[yellow]Warning:[/yellow] {escape(warning)}", soft_wrap=True)
+        _warn(warning)
     for problem in findings.problems:
         _complain(problem)
     if findings.problems:
@@ -194,9 +194,29 @@ def plot(
         raise ValueError('plotting needs matplotlib: pip install "rvpo-verl[plot]"') from None
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def plan(
+    context: typer.Context,
+    main: Annotated[str, typer.Option(help="Launcher of verl.")] = "verl.trainer.main_ppo",
+    gpu_memory: Annotated[
+        float, typer.Option(envvar="GPU_MEMORY_GB", min=1, help="Memory of one GPU in GB.")
+    ] = 80,
+    data: Annotated[bool, typer.Option(help="Look into the data files.")] = True,
+) -> None:
+    """Check a launch of verl without a GPU, and print what it would do: rvpo-verl plan [HYDRA OVERRIDES]..."""
+    from rvpo_verl.plan.report import plan as print_plan
+
+    for warning in print_plan(Console(), main, context.args, gpu_memory, data):
+        _warn(warning)
+
+
 def _arguments(signature: inspect.Signature) -> str:
     bare = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
     return str(signature.replace(parameters=bare, return_annotation=signature.empty))[1:-1]
+
+
+def _warn(message: str) -> None:
+    Console(stderr=True).print(f"[yellow]Warning:[/yellow] {escape(message)}", soft_wrap=True)
 
 
 def _complain(message: str) -> None:
