@@ -23,6 +23,7 @@ def attach() -> None:
     require_supported_version()
     on_import("hydra.core.plugins", launch.register_search_path)
     on_import("verl.utils.config", launch.validate_early)
+    on_import("verl.experimental.reward_loop", launch.validate_in_driver)
     on_import("verl.trainer.ppo.core_algos", registries.register_estimator)
     on_import("verl.experimental.reward_loop.reward_manager", registries.register_manager)
     on_import("verl.trainer.ppo.ray_trainer", v0.attach_trainer)
@@ -30,6 +31,8 @@ def attach() -> None:
     on_import("verl.experimental.fully_async_policy.detach_utils", v1.attach_metrics)
     on_import("verl.trainer.ppo.v1.utils", v1.attach_metrics)
     on_import("verl.trainer.ppo.v1.trainer_base", v1.attach_trainer)
+    on_import("verl.trainer.main_ppo_sync", v1.attach_trainer)
+    on_import("verl.trainer.main_ppo", v1.attach_script)
     if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":
         from rvpo_verl import cpu
 

@@ -37,6 +37,18 @@ def validate_early(module: ModuleType) -> str:
     return "validate_config"
 
 
+def validate_in_driver(module: ModuleType) -> str:
+    """Before 0.9, `main_ppo` leaves `validate_config` to a Ray worker; this is what it calls before Ray starts."""
+
+    def migrate_legacy_reward_impl(original: Any, *args: Any, **kwargs: Any) -> Any:
+        config = original(*args, **kwargs)
+        validate(config)
+        return config
+
+    wrap(module, "migrate_legacy_reward_impl", ("config",), migrate_legacy_reward_impl)
+    return "migrate_legacy_reward_impl: configuration"
+
+
 def validate_in_constructor(original: Any, self: Any, *args: Any, **kwargs: Any) -> None:
     """For launchers that build a trainer without verl's `validate_config`."""
     config = kwargs["config"] if "config" in kwargs else args[0]

@@ -1,9 +1,12 @@
-"""Trainer V1 (verl 0.9, on TransferQueue): `PPOTrainer._compute_advantage`, in all of its modes.
+"""Trainer V1 (on TransferQueue): `PPOTrainer._compute_advantage`, in all of its modes.
+
+In verl 0.8 it is `main_ppo_sync`, a script: run as such, its classes belong to `__main__`, which nobody imports.
 
 The trainer knows the step and the metrics, and its batch names every row of TransferQueue, where the scores
 lie in `extra_fields`, which the trainer itself does not fetch for an estimator.
 """
 
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +21,19 @@ def attach_trainer(module: ModuleType) -> str:
     wrap(module.PPOTrainer, "_compute_advantage", ("self", "batch", "metrics"), _compute_advantage)
     wrap(module.PPOTrainer, "__init__", ("self", "config"), launch.validate_in_constructor)
     return "PPOTrainer: configuration, reward vectors, step, metrics"
+
+
+def attach_script(main_ppo: ModuleType) -> str:
+    """Attaches to a trainer that is defined in the script which asks `main_ppo` to run it (verl 0.8)."""
+
+    def run_ppo(original: Any, *args: Any, **kwargs: Any) -> Any:
+        script = sys.modules["__main__"]
+        if hasattr(getattr(script, "PPOTrainer", None), "_compute_advantage"):
+            attach_trainer(script)  # Ray sends classes of `__main__` to its workers as they are now
+        return original(*args, **kwargs)
+
+    wrap(main_ppo, "run_ppo", ("config", "task_runner_class"), run_ppo)
+    return "run_ppo: trainers of a script"
 
 
 def attach_metrics(module: ModuleType) -> str:
@@ -59,7 +75,8 @@ def _reward_infos(trainer: Any, batch: Any, settings: Any, algorithm: Any) -> li
     import transfer_queue as tq
 
     # A colocated reward model scores after the rollout and writes its keys beside the other fields.
-    colocated = trainer.reward_loop_manager.reward_loop_worker_handles is None
+    reward_model = trainer.config.reward.reward_model
+    colocated = reward_model.enable and not reward_model.enable_resource_pool
     keys = vectors.fields(settings, algorithm)
     wanted = [key for key in keys if key != vectors.KEY] if colocated else ["extra_fields"]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=wanted)

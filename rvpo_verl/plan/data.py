@@ -1,4 +1,4 @@
-"""Do the data files hold what verl and the rewards read? Only the columns concerned are loaded."""
+"""Do the data files hold what verl and the rewards read?"""
 
 import inspect
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ def _parquet(file: Path, key: str, needed: dict[str, str], criteria: list[int], 
             f"data.{key}={file}: no column {column}, which {reader} reads; there are {', '.join(schema.names)}"
         )
     if RUBRIC in needed and RUBRIC not in absent:
-        column = pyarrow.parquet.read_table(file, columns=[RUBRIC])["extra_info"]
+        column = pyarrow.parquet.read_table(file, columns=["extra_info"])["extra_info"]
         criteria += [len(row["rubric"] or ()) for row in column.to_pylist()]
     return pyarrow.parquet.read_metadata(file).num_rows
 

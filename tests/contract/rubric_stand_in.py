@@ -1,0 +1,2 @@
+def rubric(response, extra_info, *, judge):
+    return None
