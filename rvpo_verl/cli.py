@@ -194,6 +194,41 @@ def plot(
         raise ValueError('plotting needs matplotlib: pip install "rvpo-verl[plot]"') from None
 
 
+@app.command()
+def best(
+    logs: Annotated[
+        list[Path],
+        typer.Argument(
+            exists=True, dir_okay=False, help="JSONL files of verl's file logger, of one run, oldest first."
+        ),
+    ],
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Only steps with a global_step_N in this folder."),
+    ] = None,
+    link: Annotated[
+        bool, typer.Option(help="Link best_by_sum and best_by_lowest to them, in that folder.")
+    ] = False,
+) -> None:
+    """Name the best step of a run by the sum of its rewards and by its lowest reward."""
+    from rvpo_verl import best as choice
+
+    if link and checkpoints is None:
+        raise ValueError("--link needs --checkpoints FOLDER, which holds what to link to")
+    there = None if checkpoints is None else choice.checkpoints(checkpoints)
+    found = choice.best_step(logs, there)
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("best by", "step", "sum", "lowest of its range", "rewards"):
+        table.add_column(column, overflow="fold")
+    for criterion, candidate in (("sum", found.by_sum), ("lowest", found.by_lowest)):
+        lowest = f"{candidate.lowest:.2f} {candidate.lowest_name}"
+        rewards = ", ".join(f"{name} {value:.3f}" for name, value in candidate.rewards.items())
+        table.add_row(criterion, str(candidate.step), f"{candidate.sum:.3f}", escape(lowest), escape(rewards))
+        if link:
+            choice.link(there[candidate.step], f"best_by_{criterion}")
+    Console().print(table)
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def plan(
     context: typer.Context,

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from rvpo_verl.config import ConfigError
 from rvpo_verl.plan.data import DataFacts
 
+
 @dataclass(frozen=True)
 class Workload:
     prompts: int

@@ -78,7 +78,7 @@ def test_compute_advantage_hands_over_rewards_and_step(recorded):
 
 
 def trainer_with_transfer_queue():
-    if VERSION >= Version("0.9"):
+    if Version("0.9") <= VERSION:
         import verl.trainer.ppo.v1.trainer_base as module
     else:
         module = pytest.importorskip("verl.trainer.main_ppo_sync", reason="no trainer on TransferQueue")

@@ -55,7 +55,11 @@ def run(script, *options, **variables):
         "COLUMNS": "200",
     } | variables
     return subprocess.run(
-        ["bash", str(RECIPES / script), *options], env=environment, capture_output=True, text=True, timeout=110
+        ["bash", str(RECIPES / script), *options],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=110,
     )
 
 
