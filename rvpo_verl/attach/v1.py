@@ -12,14 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from rvpo_verl.attach import launch, vectors
-from rvpo_verl.attach.seams import wrap
+from rvpo_verl.attach import handed, launch, vectors
+from rvpo_verl.attach.seams import seam, wrap
+from rvpo_verl.attach.sessions import last_output_of_session
 from rvpo_verl.estimator import CONTEXT, NAME, AdvantageContext, advantage_config
 
 
 def attach_trainer(module: ModuleType) -> str:
-    wrap(module.PPOTrainer, "_compute_advantage", ("self", "batch", "metrics"), _compute_advantage)
     wrap(module.PPOTrainer, "__init__", ("self", "config"), launch.validate_in_constructor)
+    if handed.hands_over(seam(module, "compute_advantage_for_multi_trajectories", ("data", "config"))):
+        return "PPOTrainer: configuration; the rest is handed over (patched verl)"
+    wrap(module.PPOTrainer, "_compute_advantage", ("self", "batch", "metrics"), _compute_advantage)
     return "PPOTrainer: configuration, reward vectors, step, metrics"
 
 
@@ -59,7 +62,7 @@ def _compute_advantage(original: Any, self: Any, batch: Any, metrics: dict[str, 
     context = AdvantageContext(
         vectors=rows,
         is_padding_B=is_padding_B,
-        owner_B=_last_output_of_session(batch.keys),
+        owner_B=last_output_of_session(batch.keys),
         step=self.global_steps,
         total_steps=self.total_training_steps,
     )
@@ -85,17 +88,6 @@ def _reward_infos(trainer: Any, batch: Any, settings: Any, algorithm: Any) -> li
     if colocated:
         return [dict(zip(wanted, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return [extra.get("reward_extra_info", {}) for extra in columns["extra_fields"]]
-
-
-def _last_output_of_session(keys: list[str]) -> np.ndarray:
-    """Row of the last output of each row's agent session; keys are `{uid}_{session}_{output}`."""
-    last: dict[str, tuple[int, int]] = {}
-    sessions = []
-    for row, key in enumerate(keys):
-        session, _, output = key.rpartition("_")
-        sessions.append(session)
-        last[session] = max(last.get(session, (-1, -1)), (int(output), row))
-    return np.array([last[session][1] for session in sessions])
 
 
 def _aggregation_type(original: Any, self: Any, metric_name: str) -> str:

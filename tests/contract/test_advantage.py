@@ -1,5 +1,7 @@
 """Both ways on which the installed verl computes advantages hand the estimator rewards, step and metrics."""
 
+import inspect
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,11 +12,11 @@ from omegaconf import OmegaConf
 from packaging.version import Version
 from tensordict import NonTensorData, NonTensorStack, TensorDict
 from verl import DataProto
-from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
 
 from rvpo_verl import advantage as math
+from rvpo_verl import estimator
+from rvpo_verl.attach.handed import hands_over
 from rvpo_verl.attach.seams import verl_version
-from rvpo_verl.estimator import CONTEXT
 from rvpo_verl.rewards.vector import KEY, RewardVector
 
 VERSION = Version(verl_version())
@@ -51,16 +53,15 @@ def configuration():
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """The estimator itself, and what was open around each call of it."""
+    """The context that was open at each call of the estimator."""
     seen = []
-    original = ADV_ESTIMATOR_REGISTRY["rvpo"]
+    original = estimator.batch_metrics
 
-    def recording(*args, **kwargs):
-        result = original(*args, **kwargs)
-        seen.append(CONTEXT.get())
-        return result
+    def batch_metrics(*args, **kwargs):
+        seen.append(estimator.CONTEXT.get())
+        return original(*args, **kwargs)
 
-    monkeypatch.setitem(ADV_ESTIMATOR_REGISTRY, "rvpo", recording)
+    monkeypatch.setattr(estimator, "batch_metrics", batch_metrics)
     return seen
 
 
@@ -77,30 +78,27 @@ def test_compute_advantage_hands_over_rewards_and_step(recorded):
     assert recorded[0].metrics["rvpo/k"] == 1.5
 
 
-def trainer_with_transfer_queue():
+@pytest.fixture
+def on_transfer_queue(monkeypatch):
+    """`PPOTrainer._compute_advantage` itself, on a store in the place of TransferQueue's."""
     if Version("0.9") <= VERSION:
         import verl.trainer.ppo.v1.trainer_base as module
     else:
         module = pytest.importorskip("verl.trainer.main_ppo_sync", reason="no trainer on TransferQueue")
-    return module
-
-
-def nested(rows):
-    return torch.nested.as_nested_tensor(rows, layout=torch.jagged)
-
-
-def test_the_trainer_on_transfer_queue_hands_over_rewards_step_and_metrics(recorded, monkeypatch):
-    """`PPOTrainer._compute_advantage` itself, on a store in the place of TransferQueue's."""
-    module = trainer_with_transfer_queue()
     import transfer_queue
 
+    def nested(rows):
+        return torch.nested.as_nested_tensor(rows, layout=torch.jagged)
+
+    infos = [
+        {KEY: vector, "x": float(x), "y": float(y)}
+        for vector, (x, y) in zip(VECTORS, REWARDS_BM, strict=True)
+    ]
     store = {
         "uid": NonTensorStack(*[NonTensorData(uid) for uid in GROUPS]),
         "response_mask": nested([mask[:length] for mask, length in zip(MASK_BT, LENGTH_B, strict=True)]),
         "rm_scores": nested([torch.zeros(length) for length in LENGTH_B]),
-        "extra_fields": NonTensorStack(
-            *[NonTensorData({"reward_extra_info": {KEY: vector}}) for vector in VECTORS]
-        ),
+        "extra_fields": NonTensorStack(*[NonTensorData({"reward_extra_info": info}) for info in infos]),
     }
     written = {}
 
@@ -113,16 +111,45 @@ def test_the_trainer_on_transfer_queue_hands_over_rewards_step_and_metrics(recor
 
     monkeypatch.setattr(transfer_queue, "kv_batch_get", get)
     monkeypatch.setattr(transfer_queue, "kv_batch_put", put)
-    trainer = SimpleNamespace(config=configuration(), global_steps=3, total_training_steps=4)
-    batch = transfer_queue.KVBatchMeta(
-        keys=[f"{uid}_{row}_0" for row, uid in enumerate(GROUPS)], tags=[{}] * 6, partition_id="train"
-    )
 
-    metrics = {}
-    module.PPOTrainer._compute_advantage(trainer, batch, metrics)
-    wanted = [row[:length] for row, length in zip(expected(k=1.5), LENGTH_B, strict=True)]
-    for row, want in zip(written["advantages"].unbind(), wanted, strict=True):
-        torch.testing.assert_close(row, want)
+    def compute(config):
+        trainer = SimpleNamespace(config=config, global_steps=3, total_training_steps=4)
+        keys = [f"{uid}_{row}_0" for row, uid in enumerate(GROUPS)]
+        batch = transfer_queue.KVBatchMeta(keys=keys, tags=[{}] * 6, partition_id="train")
+        metrics = {}
+        module.PPOTrainer._compute_advantage(trainer, batch, metrics)
+        return written["advantages"].to_padded_tensor(0.0, (6, MASK_BT.shape[1])), metrics
+
+    return compute
+
+
+def test_the_trainer_on_transfer_queue_hands_over_rewards_step_and_metrics(recorded, on_transfer_queue):
+    advantages_BT, metrics = on_transfer_queue(configuration())
+    torch.testing.assert_close(advantages_BT, expected(k=1.5))
     assert (recorded[0].step, recorded[0].total_steps) == (3, 4)
     assert metrics["rvpo/k"] == 1.5
     assert metrics["rvpo/x/failed"] == 0.0
+
+
+@pytest.mark.skipif(not hands_over(v0.compute_advantage), reason="of a verl with one of patches/")
+def test_a_patched_verl_trains_its_own_gdpo_on_transfer_queue(on_transfer_queue):
+    gdpo = {"algorithm": {"adv_estimator": "gdpo", "gdpo_reward_keys": ["x", "y"]}}
+    config = OmegaConf.merge(configuration(), gdpo)
+    advantages_BT, _ = on_transfer_queue(config)
+    torch.testing.assert_close(advantages_BT, expected(k=0.0), atol=1e-5, rtol=0)
+
+
+@pytest.mark.skipif(not hands_over(v0.compute_advantage), reason="of a verl with one of patches/")
+def test_nothing_is_wrapped_around_v0_of_a_patched_verl():
+    assert not hasattr(v0.compute_advantage, "_wrapped_by_rvpo")
+    assert not hasattr(inspect.unwrap(v0.RayPPOTrainer).fit, "_wrapped_by_rvpo")
+
+
+@pytest.mark.skipif(not hands_over(v0.compute_advantage), reason="of a verl with one of patches/")
+def test_nothing_is_wrapped_around_the_trainer_on_transfer_queue_of_a_patched_verl(on_transfer_queue):
+    on_transfer_queue(configuration())
+    trainers = [
+        module for name, module in sys.modules.items() if name.endswith(("trainer_base", "main_ppo_sync"))
+    ]
+    assert trainers
+    assert not any(hasattr(module.PPOTrainer._compute_advantage, "_wrapped_by_rvpo") for module in trainers)
