@@ -1,6 +1,7 @@
 """Before training: the Hydra presets, and a configuration that cannot train refused at once."""
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,9 @@ from rvpo_verl.config import ConfigError, RewardsConfig, parse
 from rvpo_verl.estimator import NAME, advantage_config
 from rvpo_verl.rewards.failures import failure_shares
 from rvpo_verl.rewards.vector import RewardVector
+
+OFFLINE: ContextVar[bool] = ContextVar("rvpo_offline", default=False)
+"""True while a plan is made, which must not need what only the training needs, such as a judge that answers."""
 
 
 def register_search_path(plugins: ModuleType) -> str:

@@ -35,6 +35,7 @@ def compose_config(main: str, arguments: Sequence[str]) -> DictConfig:
             config = compose(name, overrides)
     except HydraException as error:
         raise ConfigError(f"Hydra refused the options: {_chain(error)}") from None
+    token = launch.OFFLINE.set(True)
     try:
         config = _up_to_ray(launcher, config)
         _validate(config)
@@ -43,6 +44,8 @@ def compose_config(main: str, arguments: Sequence[str]) -> DictConfig:
     # verl refuses with asserts and ValueError, omegaconf and dataclasses with errors of their own.
     except Exception as error:
         raise ConfigError(f"verl refused the configuration: {type(error).__name__}: {error}") from error
+    finally:
+        launch.OFFLINE.reset(token)
     return config
 
 
