@@ -72,7 +72,12 @@ ACTOR=(
   actor_rollout_ref.actor.kl_loss_type=low_var_kl
   "actor_rollout_ref.actor.entropy_coeff=$ENTROPY_COEFF"
 )
-[ "$HF_CHECKPOINT" = True ] && ACTOR+=('actor_rollout_ref.actor.checkpoint.save_contents=[model,optimizer,extra,hf_model]')
+if [ "$HF_CHECKPOINT" = True ]; then
+  ACTOR+=(
+    'actor_rollout_ref.actor.checkpoint.save_contents=[model,optimizer,extra,hf_model]'
+    'actor_rollout_ref.actor.checkpoint.load_contents=[model,optimizer,extra]'
+  )
+fi
 
 FSDP=(
   actor_rollout_ref.actor.strategy=fsdp2

@@ -71,7 +71,10 @@ def _lines(config: DictConfig, work: Workload):
             f"{work.steps:,} ({work.steps_per_epoch:,} an epoch, before overlong prompts are left out)",
         )
     group = config.actor_rollout_ref.rollout.n
-    yield "a step", f"{work.prompts:,} prompts x {group} = {work.rollouts:,} rollouts, {work.updates} updates"
+    yield (
+        "a step",
+        f"{work.prompts:,} prompts x {group} = {work.rollouts:,} rollouts, optimizer updates: {work.updates}",
+    )
     if work.judge_calls is not None:
         yield (
             "judge calls",
