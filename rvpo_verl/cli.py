@@ -16,6 +16,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from rvpo_verl.data.commands import app as data
+from rvpo_verl.judge.commands import app as judge
 
 
 class _Group(TyperGroup):
@@ -53,7 +54,6 @@ app = typer.Typer(cls=_Group, no_args_is_help=True, add_completion=False, help="
 rewards = typer.Typer(invoke_without_command=True, help="Installed rewards, and scoring with them.")
 app.add_typer(rewards, name="rewards")
 app.add_typer(data, name="data")
-judge = typer.Typer(no_args_is_help=True, help="The language model that judges rubrics.")
 app.add_typer(judge, name="judge")
 
 
@@ -64,7 +64,7 @@ def doctor() -> None:
 
     findings = examine(Console())
     for warning in findings.warnings:
-        Console(stderr=True).print(f"[yellow]Warning:[/yellow] {escape(warning)}", soft_wrap=True)
+        _warn(warning)
     for problem in findings.problems:
         _complain(problem)
     if findings.problems:
@@ -199,94 +199,64 @@ def plot(
         raise ValueError('plotting needs matplotlib: pip install "rvpo-verl[plot]"') from None
 
 
-BaseUrl = Annotated[str, typer.Option("--base-url", help="OpenAI-compatible API, http://HOST:PORT/v1.")]
-ModelName = Annotated[
-    str | None, typer.Option("--model", help="The only one that the server lists if not given.")
-]
-KeyVariable = Annotated[str | None, typer.Option("--api-key-env", help="Environment variable with the key.")]
-MoreSettings = Annotated[
-    str, typer.Option("--settings", help="More settings of the judge, as a JSON object (docs/rubrics.md).")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON in place of tables.")]
-
-
-@judge.command("check")
-def judge_check(
-    base_url: BaseUrl,
-    model: ModelName = None,
-    api_key_env: KeyVariable = None,
-    settings: MoreSettings = "{}",
-    prompts: Annotated[int, typer.Option(min=1, help="Of a training step.")] = 96,
-    rollouts: Annotated[int, typer.Option(min=1, help="Of a prompt.")] = 16,
-    criteria: Annotated[float, typer.Option(min=1, help="Of a prompt, on average.")] = 10,
-    steps: Annotated[int, typer.Option(min=1, help="Of the training.")] = 300,
-    answer_chars: Annotated[int, typer.Option(min=1, help="Of an answer.")] = 4000,
-    price_in: Annotated[float | None, typer.Option(help="Of a million tokens read.")] = None,
-    price_out: Annotated[float | None, typer.Option(help="Of a million tokens written.")] = None,
-    responses: Annotated[int, typer.Option(min=1, help="To measure the rate with.")] = 32,
-    json_out: AsJson = False,
-) -> None:
-    """Does the judge answer, in the right form, how fast, and what would a training cost?"""
-    import asyncio
-
-    from rvpo_verl.judge import check
-
-    config = _judge_config(base_url, model, api_key_env, settings)
-    run = check.Run(prompts, rollouts, criteria, steps, answer_chars, price_in, price_out)
-    checked = asyncio.run(check.check(config, run, responses=responses))
-    if json_out:
-        print(json.dumps(check.as_json(checked), indent=2))
-    else:
-        check.show(checked, run, config, Console())
-    if not all(one.usable for one in checked):
-        raise typer.Exit(1)
-
-
-@judge.command("agreement")
-def judge_agreement(
-    labels: Annotated[
-        Path,
+@app.command()
+def best(
+    logs: Annotated[
+        list[Path],
         typer.Argument(
-            exists=True, dir_okay=False, help="JSONL: response, criterion, label; messages, category."
+            exists=True, dir_okay=False, help="JSONL files of verl's file logger, of one run, oldest first."
         ),
     ],
-    base_url: BaseUrl,
-    model: ModelName = None,
-    api_key_env: KeyVariable = None,
-    settings: MoreSettings = "{}",
-    json_out: AsJson = False,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Only steps with a global_step_N in this folder."),
+    ] = None,
+    link: Annotated[
+        bool, typer.Option(help="Link best_by_sum and best_by_lowest to them, in that folder.")
+    ] = False,
 ) -> None:
-    """Does the judge agree with labels by people, and with itself (`--settings '{"votes": 5, ...}'`)?"""
-    import asyncio
+    """Name the best step of a run by the sum of its rewards and by its lowest reward."""
+    from rvpo_verl import best as choice
 
-    from rvpo_verl.judge import agreement
+    if link and checkpoints is None:
+        raise ValueError("--link needs --checkpoints FOLDER, which holds what to link to")
+    there = None if checkpoints is None else choice.checkpoints(checkpoints)
+    found = choice.best_step(logs, there)
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("best by", "step", "sum", "lowest of its range", "rewards"):
+        table.add_column(column, overflow="fold")
+    for criterion, candidate in (("sum", found.by_sum), ("lowest", found.by_lowest)):
+        lowest = f"{candidate.lowest:.2f} {candidate.lowest_name}"
+        rewards = ", ".join(f"{name} {value:.3f}" for name, value in candidate.rewards.items())
+        table.add_row(criterion, str(candidate.step), f"{candidate.sum:.3f}", escape(lowest), escape(rewards))
+        if link:
+            choice.link(there[candidate.step], f"best_by_{criterion}")
+    Console().print(table)
 
-    rows = agreement.read_labels(labels)
-    config = _judge_config(base_url, model, api_key_env, settings)
-    agreements = asyncio.run(agreement.agreement(config, rows))
-    if json_out:
-        print(json.dumps(agreement.as_json(agreements), indent=2))
-    else:
-        agreement.show(agreements, Console())
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def plan(
+    context: typer.Context,
+    main: Annotated[str, typer.Option(help="Launcher of verl.")] = "verl.trainer.main_ppo",
+    gpu_memory: Annotated[
+        float, typer.Option(envvar="GPU_MEMORY_GB", min=1, help="Memory of one GPU in GB.")
+    ] = 80,
+    data: Annotated[bool, typer.Option(help="Look into the data files.")] = True,
+) -> None:
+    """Check a launch of verl without a GPU, and print what it would do: rvpo-verl plan [HYDRA OVERRIDES]..."""
+    from rvpo_verl.plan.report import plan as print_plan
 
-def _judge_config(base_url: str, model: str | None, api_key_env: str | None, settings: str) -> Any:
-    from rvpo_verl.config import parse
-    from rvpo_verl.judge.config import JudgeConfig
-
-    try:
-        more = json.loads(settings)
-    except ValueError as error:
-        raise ValueError(f"--settings {settings!r} is not JSON: {error}") from None
-    if not isinstance(more, dict):
-        raise ValueError(f"--settings {settings!r}: expected a JSON object")
-    endpoint = {"base_url": base_url, "model": model, "api_key_env": api_key_env}
-    return parse(JudgeConfig, {"endpoints": [endpoint], **more}, "--settings")
+    for warning in print_plan(Console(), main, context.args, gpu_memory, data):
+        _warn(warning)
 
 
 def _arguments(signature: inspect.Signature) -> str:
     bare = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
     return str(signature.replace(parameters=bare, return_annotation=signature.empty))[1:-1]
+
+
+def _warn(message: str) -> None:
+    Console(stderr=True).print(f"[yellow]Warning:[/yellow] {escape(message)}", soft_wrap=True)
 
 
 def _complain(message: str) -> None:

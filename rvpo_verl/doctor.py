@@ -25,6 +25,7 @@ OPTIONAL = (
     V0,
     V1,
     "verl.trainer.ppo.v1.utils",
+    "verl.trainer.main_ppo_sync",
     "verl.experimental.separation.ray_trainer",
     "verl.experimental.fully_async_policy.detach_utils",
 )

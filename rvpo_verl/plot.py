@@ -1,24 +1,17 @@
-"""Curves of every reward, and of k, from the JSONL files of verl's file logger.
+"""Curves of every reward, and of k, from the JSONL files of verl's file logger."""
 
-Each line of such a file is `{"step": 3, "data": {"rvpo/k": 2.0, ...}}`; a step may have several.
-"""
-
-import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rvpo_verl.logs import SCORE, Curve, read_curves, trained, validated
+
 K = "rvpo/k"
 CONSTANT = "rvpo/constant_groups/share"
-TRAINED = re.compile(r"rvpo/(?P<name>.+)/mean")
-VALIDATED = re.compile(r"val-(?:aux|core)/(?P<source>.+)/(?P<name>[^/]+)/mean@\d+")
 COLUMNS = 3
 MARKERS = "osD^vP"
-
-Curve = list[tuple[int, float]]
 
 
 @dataclass(frozen=True)
@@ -126,48 +119,12 @@ def _labels(logs: Sequence[Path]) -> list[str]:
 
 
 def _read(log: Path, label: str) -> Run:
-    metrics: dict[str, dict[int, float]] = {}
-    names, steps = {}, 0
-    with open(log, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            step, data = _parse(log, number, line)
-            steps += 1
-            names.update(dict.fromkeys(data))
-            for name, value in data.items():
-                if isinstance(value, int | float) and math.isfinite(value):
-                    metrics.setdefault(name, {})[step] = value
-    if not steps:
+    curves = read_curves(log)
+    in_training = trained(curves)
+    in_validation = {name: sources for name, sources in validated(curves).items() if name != SCORE}
+    if not in_training and not in_validation:
+        found = ", ".join(list(curves)[:12]) + (", ..." if len(curves) > 12 else "")
         raise ValueError(
-            f"{log}: no steps in it; expected a JSONL file of verl's file logger (trainer.logger=[file])"
+            f"{log}: none of its {len(curves)} metrics is rvpo/NAME/mean or val-aux/SOURCE/NAME/mean@N; found: {found}"
         )
-
-    curves = {name: sorted(points.items()) for name, points in metrics.items()}
-    trained = {
-        match["name"]: curve
-        for name, curve in curves.items()
-        if (match := TRAINED.fullmatch(name)) is not None
-    }
-    validated: dict[str, dict[str, Curve]] = {}
-    for name, curve in curves.items():
-        match = VALIDATED.fullmatch(name)
-        if match is not None and match["name"] != "reward":
-            validated.setdefault(match["name"], {})[match["source"]] = curve
-    if not trained and not validated:
-        found = ", ".join(list(names)[:12]) + (", ..." if len(names) > 12 else "")
-        raise ValueError(
-            f"{log}: none of its {len(names)} metrics is rvpo/NAME/mean or val-aux/SOURCE/NAME/mean@N; found: {found}"
-        )
-    return Run(label, trained, validated, curves.get(K, []), curves.get(CONSTANT, []))
-
-
-def _parse(log: Path, number: int, line: str) -> tuple[int, dict[str, Any]]:
-    try:
-        entry = json.loads(line)
-        return int(entry["step"]), dict(entry["data"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(
-            f'{log}, line {number}: {type(error).__name__}: {error}; expected {{"step": ..., "data": {{...}}}}, as '
-            "verl's file logger writes it"
-        ) from error
+    return Run(label, in_training, in_validation, curves.get(K, []), curves.get(CONSTANT, []))

@@ -23,6 +23,7 @@ def attach() -> None:
     require_supported_version()
     on_import("hydra.core.plugins", "rvpo_verl.attach.early:register_search_path")
     on_import("verl.utils.config", "rvpo_verl.attach.early:validate_early")
+    on_import("verl.experimental.reward_loop", "rvpo_verl.attach.early:validate_in_driver")
     on_import("verl.trainer.ppo.core_algos", "rvpo_verl.attach.registries:register_estimator")
     on_import("verl.experimental.reward_loop.reward_manager", "rvpo_verl.attach.registries:register_manager")
     on_import("verl.trainer.ppo.ray_trainer", "rvpo_verl.attach.v0:attach_trainer")
@@ -30,6 +31,8 @@ def attach() -> None:
     on_import("verl.experimental.fully_async_policy.detach_utils", "rvpo_verl.attach.v1:attach_metrics")
     on_import("verl.trainer.ppo.v1.utils", "rvpo_verl.attach.v1:attach_metrics")
     on_import("verl.trainer.ppo.v1.trainer_base", "rvpo_verl.attach.v1:attach_trainer")
+    on_import("verl.trainer.main_ppo_sync", "rvpo_verl.attach.v1:attach_trainer")
+    on_import("verl.trainer.main_ppo", "rvpo_verl.attach.v1:attach_script")
     if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":
         from rvpo_verl import cpu
 

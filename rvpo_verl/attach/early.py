@@ -29,3 +29,17 @@ def validate_early(module: ModuleType) -> str:
 
     wrap(module, "validate_config", ("config",), validate_config)
     return "validate_config"
+
+
+def validate_in_driver(module: ModuleType) -> str:
+    """Before 0.9, `main_ppo` leaves `validate_config` to a Ray worker; this is what it calls before Ray starts."""
+
+    def migrate_legacy_reward_impl(original: Any, *args: Any, **kwargs: Any) -> Any:
+        from rvpo_verl.attach.launch import validate
+
+        config = original(*args, **kwargs)
+        validate(config)
+        return config
+
+    wrap(module, "migrate_legacy_reward_impl", ("config",), migrate_legacy_reward_impl)
+    return "migrate_legacy_reward_impl: configuration"

@@ -1,6 +1,7 @@
 """Before training: a configuration that cannot train is refused at once."""
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -11,6 +12,9 @@ from rvpo_verl.estimator import NAME, advantage_config
 from rvpo_verl.rewards.disagreement import disagreements
 from rvpo_verl.rewards.failures import failure_shares
 from rvpo_verl.rewards.vector import RewardVector
+
+OFFLINE: ContextVar[bool] = ContextVar("rvpo_offline", default=False)
+"""True while a plan is made, which must not need what only the training needs, such as a judge that answers."""
 
 
 def validate_in_constructor(original: Any, self: Any, *args: Any, **kwargs: Any) -> None:
@@ -65,7 +69,7 @@ def validate(config: DictConfig) -> None:
             check(config)
         except ConfigError as error:
             complaints += str(error).splitlines()
-    if not complaints:
+    if not complaints and not OFFLINE.get():
         complaints += _before_training(config)  # may ask other machines, so last
     if complaints:
         raise ConfigError("rvpo_verl: this configuration cannot train:\n  " + "\n  ".join(complaints))

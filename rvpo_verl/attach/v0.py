@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rvpo_verl.attach import launch, vectors
+from rvpo_verl.attach import handed, launch, vectors
 from rvpo_verl.attach.seams import seam, wrap
 from rvpo_verl.estimator import CONTEXT, NAME, AdvantageContext, advantage_config
 
@@ -31,16 +31,20 @@ _RUN: ContextVar[_Run | None] = ContextVar("rvpo_v0_run", default=None)
 def attach_trainer(module: ModuleType) -> str:
     # Deprecated since 0.9: the decorator hides the class behind a function.
     trainer = inspect.unwrap(module.RayPPOTrainer)
+    wrap(trainer, "__init__", ("self", "config"), launch.validate_in_constructor)
+    if handed.hands_over(seam(module, "compute_advantage", ("data", "adv_estimator", "config"))):
+        handed.use(module.core_algos)
+        return "RayPPOTrainer: configuration; the rest is handed over (patched verl)"
     wrap(module, "compute_advantage", ("data", "adv_estimator", "config"), _compute_advantage)
     wrap(module, "compute_data_metrics", ("batch",), _compute_data_metrics)
     wrap(trainer, "fit", ("self",), _fit)
-    wrap(trainer, "__init__", ("self", "config"), launch.validate_in_constructor)
     return "compute_advantage; RayPPOTrainer: configuration, step, metrics"
 
 
 def attach_separation(module: ModuleType) -> str:
     trainer = inspect.unwrap(module.SeparateRayPPOTrainer)
-    seam(module, "compute_advantage", ("data", "adv_estimator", "config"))
+    if handed.hands_over(seam(module, "compute_advantage", ("data", "adv_estimator", "config"))):
+        return "SeparateRayPPOTrainer: all is handed over (patched verl)"
     wrap(trainer, "_fit_compute_advantage", ("self", "batch"), _fit_compute_advantage)
     return "SeparateRayPPOTrainer: step, metrics"
 

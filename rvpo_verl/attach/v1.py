@@ -1,23 +1,42 @@
-"""Trainer V1 (verl 0.9, on TransferQueue): `PPOTrainer._compute_advantage`, in all of its modes.
+"""Trainer V1 (on TransferQueue): `PPOTrainer._compute_advantage`, in all of its modes.
+
+In verl 0.8 it is `main_ppo_sync`, a script: run as such, its classes belong to `__main__`, which nobody imports.
 
 The trainer knows the step and the metrics, and its batch names every row of TransferQueue, where the scores
 lie in `extra_fields`, which the trainer itself does not fetch for an estimator.
 """
 
+import sys
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from rvpo_verl.attach import launch, vectors
-from rvpo_verl.attach.seams import wrap
+from rvpo_verl.attach import handed, launch, vectors
+from rvpo_verl.attach.seams import seam, wrap
+from rvpo_verl.attach.sessions import last_output_of_session
 from rvpo_verl.estimator import CONTEXT, NAME, AdvantageContext, advantage_config
 
 
 def attach_trainer(module: ModuleType) -> str:
-    wrap(module.PPOTrainer, "_compute_advantage", ("self", "batch", "metrics"), _compute_advantage)
     wrap(module.PPOTrainer, "__init__", ("self", "config"), launch.validate_in_constructor)
+    if handed.hands_over(seam(module, "compute_advantage_for_multi_trajectories", ("data", "config"))):
+        return "PPOTrainer: configuration; the rest is handed over (patched verl)"
+    wrap(module.PPOTrainer, "_compute_advantage", ("self", "batch", "metrics"), _compute_advantage)
     return "PPOTrainer: configuration, reward vectors, step, metrics"
+
+
+def attach_script(main_ppo: ModuleType) -> str:
+    """Attaches to a trainer that is defined in the script which asks `main_ppo` to run it (verl 0.8)."""
+
+    def run_ppo(original: Any, *args: Any, **kwargs: Any) -> Any:
+        script = sys.modules["__main__"]
+        if hasattr(getattr(script, "PPOTrainer", None), "_compute_advantage"):
+            attach_trainer(script)  # Ray sends classes of `__main__` to its workers as they are now
+        return original(*args, **kwargs)
+
+    wrap(main_ppo, "run_ppo", ("config", "task_runner_class"), run_ppo)
+    return "run_ppo: trainers of a script"
 
 
 def attach_metrics(module: ModuleType) -> str:
@@ -43,7 +62,7 @@ def _compute_advantage(original: Any, self: Any, batch: Any, metrics: dict[str, 
     context = AdvantageContext(
         vectors=rows,
         is_padding_B=is_padding_B,
-        owner_B=_last_output_of_session(batch.keys),
+        owner_B=last_output_of_session(batch.keys),
         step=self.global_steps,
         total_steps=self.total_training_steps,
     )
@@ -59,7 +78,8 @@ def _reward_infos(trainer: Any, batch: Any, settings: Any, algorithm: Any) -> li
     import transfer_queue as tq
 
     # A colocated reward model scores after the rollout and writes its keys beside the other fields.
-    colocated = trainer.reward_loop_manager.reward_loop_worker_handles is None
+    reward_model = trainer.config.reward.reward_model
+    colocated = reward_model.enable and not reward_model.enable_resource_pool
     keys = vectors.fields(settings, algorithm)
     wanted = [key for key in keys if key != vectors.KEY] if colocated else ["extra_fields"]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=wanted)
@@ -68,17 +88,6 @@ def _reward_infos(trainer: Any, batch: Any, settings: Any, algorithm: Any) -> li
     if colocated:
         return [dict(zip(wanted, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return [extra.get("reward_extra_info", {}) for extra in columns["extra_fields"]]
-
-
-def _last_output_of_session(keys: list[str]) -> np.ndarray:
-    """Row of the last output of each row's agent session; keys are `{uid}_{session}_{output}`."""
-    last: dict[str, tuple[int, int]] = {}
-    sessions = []
-    for row, key in enumerate(keys):
-        session, _, output = key.rpartition("_")
-        sessions.append(session)
-        last[session] = max(last.get(session, (-1, -1)), (int(output), row))
-    return np.array([last[session][1] for session in sessions])
 
 
 def _aggregation_type(original: Any, self: Any, metric_name: str) -> str:

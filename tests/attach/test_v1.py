@@ -2,12 +2,12 @@
 
 from verl.trainer.ppo.v1.utils import MetricsAggregator
 
-from rvpo_verl.attach.v1 import _last_output_of_session
+from rvpo_verl.attach.sessions import last_output_of_session
 
 
 def test_rows_of_a_session_are_owned_by_its_last_output():
     keys = ["a_b_0_0", "a_b_0_2", "a_b_1_0", "a_b_0_1", "c_0_10", "c_0_9"]
-    assert _last_output_of_session(keys).tolist() == [1, 1, 2, 1, 4, 4]
+    assert last_output_of_session(keys).tolist() == [1, 1, 2, 1, 4, 4]
 
 
 def test_verl_averages_our_metrics_whatever_the_reward_is_called():

@@ -1,0 +1,139 @@
+# Sourced by every recipe after its own numbers: what all of them share, as verl's options in bash arrays.
+# Every upper-case variable can be set from the environment; README.md says where each number comes from.
+
+# ------------------------------------------- user-adjustable -------------------------------------------
+ALGO=${ALGO:-rvpo}                              # rvpo | gdpo | grpo | hard_min | variance
+BETA=${BETA:-1.0}                               # penalty of ALGO=variance
+CENTER_GROUPS=${CENTER_GROUPS:-True}            # False is the published form
+
+NNODES=${NNODES:-1}
+NGPUS=${NGPUS:-8}                               # per node
+MAIN=${MAIN:-verl.trainer.main_ppo}             # verl 0.8 also has verl.trainer.main_ppo_sync
+
+USE_KL_LOSS=${USE_KL_LOSS:-False}
+KL_LOSS_COEF=${KL_LOSS_COEF:-0.001}
+ENTROPY_COEFF=${ENTROPY_COEFF:-0}
+LR_WARMUP_RATIO=${LR_WARMUP_RATIO:-0.0}
+TEMPERATURE=${TEMPERATURE:-1.0}
+
+MAX_TOKENS_PER_GPU=${MAX_TOKENS_PER_GPU:-16384} # of a micro batch: padding-free, sequences packed up to this
+ROLLOUT_TP=${ROLLOUT_TP:-1}
+ROLLOUT_MEMORY=${ROLLOUT_MEMORY:-0.6}           # share of a GPU that vLLM takes while it generates
+ATTENTION=${ATTENTION:-flash_attention_2}       # sdpa where flash-attn is not installed
+OFFLOAD=${OFFLOAD:-False}                       # parameters and optimizer to the host while vLLM generates
+
+LOGGER=${LOGGER:-console,file}                  # any of console, file, wandb, tensorboard, ...
+PROJECT=${PROJECT:-rvpo}
+EXPERIMENT=${EXPERIMENT:-$TASK-$(basename "$MODEL_PATH")-${BACKEND:=fsdp}-$ALGO}
+OUTPUT=${OUTPUT:-checkpoints/$PROJECT/$EXPERIMENT}
+RESUME=${RESUME:-auto}                          # auto goes on from the last checkpoint in OUTPUT; disable
+KEEP_CHECKPOINTS=${KEEP_CHECKPOINTS:-null}      # the newest so many; null keeps all, as `rvpo-verl best` wants
+HF_CHECKPOINT=${HF_CHECKPOINT:-True}            # also in Hugging Face's format, in actor/huggingface
+
+DRY_RUN=${DRY_RUN:-0}                           # 1: check all and print the plan | config: without the data
+PYTHON=${PYTHON:-python3}
+# --------------------------------------------------------------------------------------------------------
+
+case $ALGO in
+  rvpo) ALGORITHM=(algorithm.adv_estimator=rvpo algorithm.rvpo.aggregation=softmin) ;;
+  gdpo) ALGORITHM=(algorithm.adv_estimator=rvpo algorithm.rvpo.aggregation=mean) ;;
+  hard_min) ALGORITHM=(algorithm.adv_estimator=rvpo algorithm.rvpo.aggregation=min) ;;
+  variance) ALGORITHM=(algorithm.adv_estimator=rvpo algorithm.rvpo.aggregation=variance algorithm.rvpo.beta="$BETA") ;;
+  grpo) ALGORITHM=(algorithm.adv_estimator=grpo) ;;
+  *) echo "ALGO=$ALGO: expected rvpo, gdpo, grpo, hard_min or variance" >&2; exit 2 ;;
+esac
+ALGORITHM+=("algorithm.rvpo.center_groups=$CENTER_GROUPS" algorithm.use_kl_in_reward=False)
+
+DATA=(
+  "data.train_files=$TRAIN_FILES"
+  "data.val_files=$VAL_FILES"
+  "data.train_batch_size=$TRAIN_BATCH_SIZE"
+  "data.max_prompt_length=$MAX_PROMPT_LENGTH"
+  "data.max_response_length=$MAX_RESPONSE_LENGTH"
+  data.filter_overlong_prompts=True
+  data.truncation=error
+)
+
+MODEL=(
+  "actor_rollout_ref.model.path=$MODEL_PATH"
+  actor_rollout_ref.model.use_remove_padding=True
+  actor_rollout_ref.model.enable_gradient_checkpointing=True
+)
+
+ACTOR=(
+  "actor_rollout_ref.actor.optim.lr=$LR"
+  "actor_rollout_ref.actor.optim.lr_warmup_steps_ratio=$LR_WARMUP_RATIO"
+  "actor_rollout_ref.actor.ppo_mini_batch_size=$PPO_MINI_BATCH_SIZE"
+  actor_rollout_ref.actor.use_dynamic_bsz=True
+  "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=$MAX_TOKENS_PER_GPU"
+  actor_rollout_ref.actor.clip_ratio=0.2
+  "actor_rollout_ref.actor.use_kl_loss=$USE_KL_LOSS"
+  "actor_rollout_ref.actor.kl_loss_coef=$KL_LOSS_COEF"
+  actor_rollout_ref.actor.kl_loss_type=low_var_kl
+  "actor_rollout_ref.actor.entropy_coeff=$ENTROPY_COEFF"
+)
+if [ "$HF_CHECKPOINT" = True ]; then
+  ACTOR+=(
+    'actor_rollout_ref.actor.checkpoint.save_contents=[model,optimizer,extra,hf_model]'
+    'actor_rollout_ref.actor.checkpoint.load_contents=[model,optimizer,extra]'
+  )
+fi
+
+FSDP=(
+  actor_rollout_ref.actor.strategy=fsdp2
+  "actor_rollout_ref.actor.fsdp_config.param_offload=$OFFLOAD"
+  "actor_rollout_ref.actor.fsdp_config.optimizer_offload=$OFFLOAD"
+  actor_rollout_ref.ref.fsdp_config.param_offload=True
+  "+actor_rollout_ref.model.override_config.attn_implementation=$ATTENTION"
+)
+
+ROLLOUT=(
+  actor_rollout_ref.rollout.name=vllm
+  "actor_rollout_ref.rollout.n=$GROUP_SIZE"
+  "actor_rollout_ref.rollout.temperature=$TEMPERATURE"
+  actor_rollout_ref.rollout.top_p=1.0
+  "actor_rollout_ref.rollout.tensor_model_parallel_size=$ROLLOUT_TP"
+  "actor_rollout_ref.rollout.gpu_memory_utilization=$ROLLOUT_MEMORY"
+)
+
+TRAINER=(
+  "trainer.nnodes=$NNODES"
+  "trainer.n_gpus_per_node=$NGPUS"
+  "trainer.total_epochs=$TOTAL_EPOCHS"
+  "trainer.total_training_steps=${TOTAL_STEPS:-null}"
+  "trainer.save_freq=$SAVE_FREQ"
+  "trainer.test_freq=$TEST_FREQ"
+  "trainer.logger=[$LOGGER]"
+  "trainer.project_name=$PROJECT"
+  "trainer.experiment_name=$EXPERIMENT"
+  "trainer.default_local_dir=$OUTPUT"
+  "trainer.resume_mode=$RESUME"
+  "trainer.max_actor_ckpt_to_keep=$KEEP_CHECKPOINTS"
+  # What Ray's workers need wherever they run: on other nodes nothing of this environment is inherited.
+  ++ray_kwargs.ray_init.runtime_env.env_vars.VERL_USE_EXTERNAL_MODULES=rvpo_verl
+)
+
+# verl's file logger empties its file when it starts, also to resume: every start gets a file of its own.
+log_file() {
+  local start=1
+  while [ -e "$OUTPUT/metrics-$start.jsonl" ]; do start=$((start + 1)); done
+  realpath -m "$OUTPUT/metrics-$start.jsonl"
+}
+
+# Starts verl's trainer with the given options; with DRY_RUN only checks them and prints the plan.
+launch() {
+  export VERL_USE_EXTERNAL_MODULES=rvpo_verl
+  case $DRY_RUN in
+    0) ;;
+    1) exec "$PYTHON" -m rvpo_verl plan --main "$MAIN" "$@" ;;
+    config) exec "$PYTHON" -m rvpo_verl plan --main "$MAIN" --no-data "$@" ;;
+    options) printf '%s\n' "$@"; exit ;;        # one a line, for scripts
+    *) echo "DRY_RUN=$DRY_RUN: expected 0, 1, config or options" >&2; exit 2 ;;
+  esac
+  mkdir -p "$OUTPUT"
+  local environment=++ray_kwargs.ray_init.runtime_env.env_vars
+  exec "$PYTHON" -m "$MAIN" \
+    "$environment.VERL_FILE_LOGGER_PATH='${VERL_FILE_LOGGER_PATH:-$(log_file)}'" \
+    "$environment.TENSORBOARD_DIR='${TENSORBOARD_DIR:-$(realpath -m "$OUTPUT/tensorboard")}'" \
+    "$@"
+}

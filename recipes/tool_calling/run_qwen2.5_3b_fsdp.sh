@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Tool calling with Qwen2.5-3B-Instruct: FSDP2 and vLLM on one node of 8 GPUs. The numbers: settings.sh.
+#   ALGO=gdpo TRAIN_FILES=rlla/train.parquet VAL_FILES=rlla/test.parquet ./run_qwen2.5_3b_fsdp.sh [OPTION=VALUE ...]
+set -euo pipefail
+
+MODEL_PATH=${MODEL_PATH:-Qwen/Qwen2.5-3B-Instruct}
+
+source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
+
+launch "${REWARD[@]}" "${ALGORITHM[@]}" "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${FSDP[@]}" "${ROLLOUT[@]}" \
+  "${TRAINER[@]}" "$@"

@@ -1,0 +1,66 @@
+"""What verl's file logger wrote: one `{"step": 3, "data": {"rvpo/k": 2.0, ...}}` a line; a step may have several."""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+TRAINED = re.compile(r"rvpo/(?P<name>.+)/mean")
+VALIDATED = re.compile(r"val-(?:aux|core)/(?P<source>.+)/(?P<name>[^/]+)/mean@\d+")
+SCORE = "reward"
+"""Name under which verl validates its scalar score."""
+
+Curve = list[tuple[int, float]]
+
+
+def read_curves(log: Path) -> dict[str, Curve]:
+    """Every metric of a run by step; one that never was a finite number has no points.
+
+    Raises:
+        ValueError: no steps, or a line that the file logger did not write.
+    """
+    metrics: dict[str, dict[int, float]] = {}
+    steps = 0
+    with open(log, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            step, data = _parse(log, number, line)
+            steps += 1
+            for name, value in data.items():
+                points = metrics.setdefault(name, {})
+                if isinstance(value, int | float) and math.isfinite(value):
+                    points[step] = value
+    if not steps:
+        raise ValueError(
+            f"{log}: no steps in it; expected a JSONL file of verl's file logger (trainer.logger=[file])"
+        )
+    return {name: sorted(points.items()) for name, points in metrics.items()}
+
+
+def trained(curves: dict[str, Curve]) -> dict[str, Curve]:
+    """Mean of each reward in training, by name."""
+    matches = {name: TRAINED.fullmatch(name) for name in curves}
+    return {match["name"]: curves[name] for name, match in matches.items() if match and curves[name]}
+
+
+def validated(curves: dict[str, Curve]) -> dict[str, dict[str, Curve]]:
+    """The same on validation prompts, by name and data source; `SCORE` is verl's scalar score."""
+    found: dict[str, dict[str, Curve]] = {}
+    for name, curve in curves.items():
+        match = VALIDATED.fullmatch(name)
+        if match is not None and curve:
+            found.setdefault(match["name"], {})[match["source"]] = curve
+    return found
+
+
+def _parse(log: Path, number: int, line: str) -> tuple[int, dict[str, Any]]:
+    try:
+        entry = json.loads(line)
+        return int(entry["step"]), dict(entry["data"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f'{log}, line {number}: {type(error).__name__}: {error}; expected {{"step": ..., "data": {{...}}}}, as '
+            "verl's file logger writes it"
+        ) from error

@@ -1,0 +1,107 @@
+"""The configuration that a launcher of verl would train with."""
+
+import importlib
+import inspect
+from collections.abc import Sequence
+
+from omegaconf import DictConfig, OmegaConf
+
+from rvpo_verl.attach import launch
+from rvpo_verl.config import ConfigError
+
+CONFIG_NAME = "ppo_trainer"
+
+
+def compose_config(main: str, arguments: Sequence[str]) -> DictConfig:
+    """Composes `arguments` as `python -m MAIN ARGUMENTS...` does, and validates the result.
+
+    Args:
+        main: a launcher of verl, such as verl.trainer.main_ppo.
+        arguments: Hydra overrides, and Hydra's `--config-name`.
+
+    Returns:
+        What the launcher hands to Ray, every value resolved.
+
+    Raises:
+        ConfigError: what Hydra, this plugin or verl complains about.
+    """
+    from hydra import compose, initialize_config_module
+    from hydra.errors import HydraException
+
+    launcher = _launcher(main)
+    overrides, name = _without_config_name(arguments)
+    try:
+        with initialize_config_module("verl.trainer.config", version_base=None):
+            config = compose(name, overrides)
+    except HydraException as error:
+        raise ConfigError(f"Hydra refused the options: {_chain(error)}") from None
+    token = launch.OFFLINE.set(True)
+    try:
+        config = _up_to_ray(launcher, config)
+        _validate(config)
+    except ConfigError:
+        raise
+    # verl refuses with asserts and ValueError, omegaconf and dataclasses with errors of their own.
+    except Exception as error:
+        raise ConfigError(f"verl refused the configuration: {type(error).__name__}: {error}") from error
+    finally:
+        launch.OFFLINE.reset(token)
+    return config
+
+
+def _launcher(main: str):
+    try:
+        return importlib.import_module(main)
+    except ModuleNotFoundError as error:
+        if not main.startswith(error.name or main):
+            raise
+        raise ConfigError(f"--main {main}: the installed verl has no such launcher") from None
+
+
+def _without_config_name(arguments: Sequence[str]) -> tuple[list[str], str]:
+    overrides, name = [], CONFIG_NAME
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--config-name":
+            name = next(rest, CONFIG_NAME)
+        elif argument.startswith("--config-name="):
+            name = argument.split("=", 1)[1]
+        else:
+            overrides.append(argument)
+    return overrides, name.removesuffix(".yaml")
+
+
+def _up_to_ray(launcher, config: DictConfig) -> DictConfig:
+    """Runs the launcher's `main` on `config`, with a stand-in for what starts Ray."""
+    handed: list[DictConfig] = []
+
+    def run_ppo(config: DictConfig, *args, **kwargs) -> None:
+        handed.append(config)
+
+    start = launcher.run_ppo
+    launcher.run_ppo = run_ppo
+    try:
+        inspect.unwrap(launcher.main)(config)
+    finally:
+        launcher.run_ppo = start
+    return handed[0]
+
+
+def _validate(config: DictConfig) -> None:
+    """verl's own validation, which its launchers before 0.9 leave to a Ray worker; ours goes before it."""
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import validate_config
+
+    launch.validate(config)
+    OmegaConf.resolve(config)
+    validate_config(
+        config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
+    )
+
+
+def _chain(error: BaseException) -> str:
+    lines = []
+    while error is not None:
+        lines += [line for line in str(error).splitlines() if line.strip() and line not in lines]
+        error = error.__cause__
+    return "\n  ".join(lines)

@@ -1,0 +1,155 @@
+"""Both ways on which the installed verl computes advantages hand the estimator rewards, step and metrics."""
+
+import inspect
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import verl.trainer.ppo.ray_trainer as v0
+from omegaconf import OmegaConf
+from packaging.version import Version
+from tensordict import NonTensorData, NonTensorStack, TensorDict
+from verl import DataProto
+
+from rvpo_verl import advantage as math
+from rvpo_verl import estimator
+from rvpo_verl.attach.handed import hands_over
+from rvpo_verl.attach.seams import verl_version
+from rvpo_verl.rewards.vector import KEY, RewardVector
+
+VERSION = Version(verl_version())
+GROUPS = np.array(["a"] * 3 + ["b"] * 3, dtype=object)
+REWARDS_BM = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+LENGTH_B = torch.tensor([2, 3, 1, 2, 2, 3])
+MASK_BT = (torch.arange(3) < LENGTH_B[:, None]).long()
+VECTORS = [RewardVector({"x": float(x), "y": float(y)}).dumps() for x, y in REWARDS_BM]
+SCHEDULE = {"schedule": "linear", "from": 0.5, "to": 2.0}
+
+
+def expected(k):
+    group_B = torch.tensor([0, 0, 0, 1, 1, 1])
+    result = math.advantage(REWARDS_BM.double(), group_B, LENGTH_B, aggregation="softmin", k=k)
+    return math.broadcast(result.advantage_B, MASK_BT)
+
+
+def configuration():
+    return OmegaConf.create(
+        {
+            "algorithm": {
+                "adv_estimator": "rvpo", "gamma": 1.0, "lam": 1.0, "use_kl_in_reward": False,
+                "rvpo": {"k": SCHEDULE},
+            },
+            "actor_rollout_ref": {"rollout": {"n": 3}},
+            "reward": {
+                "reward_manager": {"name": "rvpo"},
+                "reward_model": {"enable": False, "enable_resource_pool": False},
+                "rvpo": {"rewards": {"x": {}, "y": {}}},
+            },
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """The context that was open at each call of the estimator."""
+    seen = []
+    original = estimator.batch_metrics
+
+    def batch_metrics(*args, **kwargs):
+        seen.append(estimator.CONTEXT.get())
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(estimator, "batch_metrics", batch_metrics)
+    return seen
+
+
+def test_compute_advantage_hands_over_rewards_and_step(recorded):
+    rewards_BT = torch.zeros(MASK_BT.shape)
+    data = DataProto(
+        batch=TensorDict({"token_level_rewards": rewards_BT, "response_mask": MASK_BT}, batch_size=6),
+        non_tensor_batch={"uid": GROUPS, KEY: np.array(VECTORS, dtype=object)},
+        meta_info={"global_steps": 3, "total_training_steps": 4},
+    )
+    computed = v0.compute_advantage(data, adv_estimator="rvpo", config=configuration().algorithm)
+    torch.testing.assert_close(computed.batch["advantages"], expected(k=1.5))
+    assert (recorded[0].step, recorded[0].total_steps) == (3, 4)
+    assert recorded[0].metrics["rvpo/k"] == 1.5
+
+
+@pytest.fixture
+def on_transfer_queue(monkeypatch):
+    """`PPOTrainer._compute_advantage` itself, on a store in the place of TransferQueue's."""
+    if Version("0.9") <= VERSION:
+        import verl.trainer.ppo.v1.trainer_base as module
+    else:
+        module = pytest.importorskip("verl.trainer.main_ppo_sync", reason="no trainer on TransferQueue")
+    import transfer_queue
+
+    def nested(rows):
+        return torch.nested.as_nested_tensor(rows, layout=torch.jagged)
+
+    infos = [
+        {KEY: vector, "x": float(x), "y": float(y)}
+        for vector, (x, y) in zip(VECTORS, REWARDS_BM, strict=True)
+    ]
+    store = {
+        "uid": NonTensorStack(*[NonTensorData(uid) for uid in GROUPS]),
+        "response_mask": nested([mask[:length] for mask, length in zip(MASK_BT, LENGTH_B, strict=True)]),
+        "rm_scores": nested([torch.zeros(length) for length in LENGTH_B]),
+        "extra_fields": NonTensorStack(*[NonTensorData({"reward_extra_info": info}) for info in infos]),
+    }
+    written = {}
+
+    def get(keys, partition_id, select_fields):
+        there = {field: store[field] for field in select_fields if field in store}
+        return TensorDict(there, batch_size=len(keys))
+
+    def put(keys, partition_id, fields, **_):
+        written.update(fields.items())
+
+    monkeypatch.setattr(transfer_queue, "kv_batch_get", get)
+    monkeypatch.setattr(transfer_queue, "kv_batch_put", put)
+
+    def compute(config):
+        trainer = SimpleNamespace(config=config, global_steps=3, total_training_steps=4)
+        keys = [f"{uid}_{row}_0" for row, uid in enumerate(GROUPS)]
+        batch = transfer_queue.KVBatchMeta(keys=keys, tags=[{}] * 6, partition_id="train")
+        metrics = {}
+        module.PPOTrainer._compute_advantage(trainer, batch, metrics)
+        return written["advantages"].to_padded_tensor(0.0, (6, MASK_BT.shape[1])), metrics
+
+    return compute
+
+
+def test_the_trainer_on_transfer_queue_hands_over_rewards_step_and_metrics(recorded, on_transfer_queue):
+    advantages_BT, metrics = on_transfer_queue(configuration())
+    torch.testing.assert_close(advantages_BT, expected(k=1.5))
+    assert (recorded[0].step, recorded[0].total_steps) == (3, 4)
+    assert metrics["rvpo/k"] == 1.5
+    assert metrics["rvpo/x/failed"] == 0.0
+
+
+@pytest.mark.skipif(not hands_over(v0.compute_advantage), reason="of a verl with one of patches/")
+def test_a_patched_verl_trains_its_own_gdpo_on_transfer_queue(on_transfer_queue):
+    gdpo = {"algorithm": {"adv_estimator": "gdpo", "gdpo_reward_keys": ["x", "y"]}}
+    config = OmegaConf.merge(configuration(), gdpo)
+    advantages_BT, _ = on_transfer_queue(config)
+    torch.testing.assert_close(advantages_BT, expected(k=0.0), atol=1e-5, rtol=0)
+
+
+@pytest.mark.skipif(not hands_over(v0.compute_advantage), reason="of a verl with one of patches/")
+def test_nothing_is_wrapped_around_v0_of_a_patched_verl():
+    assert not hasattr(v0.compute_advantage, "_wrapped_by_rvpo")
+    assert not hasattr(inspect.unwrap(v0.RayPPOTrainer).fit, "_wrapped_by_rvpo")
+
+
+@pytest.mark.skipif(not hands_over(v0.compute_advantage), reason="of a verl with one of patches/")
+def test_nothing_is_wrapped_around_the_trainer_on_transfer_queue_of_a_patched_verl(on_transfer_queue):
+    on_transfer_queue(configuration())
+    trainers = [
+        module for name, module in sys.modules.items() if name.endswith(("trainer_base", "main_ppo_sync"))
+    ]
+    assert trainers
+    assert not any(hasattr(module.PPOTrainer._compute_advantage, "_wrapped_by_rvpo") for module in trainers)
