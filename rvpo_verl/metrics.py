@@ -54,6 +54,8 @@ def batch_metrics(
         metrics |= {
             f"rvpo/{name}/mean": values.mean() if len(values) else float("nan"),
             f"rvpo/{name}/std": values.std() if len(values) > 1 else 0.0,
+            f"rvpo/{name}/best": values.amax() if len(values) else float("nan"),
+            f"rvpo/{name}/worst": values.amin() if len(values) else float("nan"),
             f"rvpo/{name}/missing": 1 - there_BM.sum() / count,
             f"rvpo/{name}/constant_groups": _share_of_groups(there_BM & constant_BM, there_BM, group_B),
             f"rvpo/{name}/bottleneck": bottleneck_BM[there_BM].sum() / varied_B.sum().clamp(min=1),
