@@ -69,7 +69,7 @@ def batches(runs: list) -> list[list]:
 @app.command()
 def report(
     results_file: Annotated[
-        Path | None, typer.Option(help="OUT of `run`; the kept results if left out.")
+        Path | None, typer.Option("--results", help="OUT of `run`; the kept results if left out.")
     ] = None,
     docs: Annotated[Path, typer.Option(help="Folder of experiments.md and figures/.")] = ROOT / "docs",
     keep: Annotated[

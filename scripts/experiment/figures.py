@@ -10,19 +10,23 @@ from matplotlib.figure import Figure
 from experiment import statistics as stats
 from experiment import tasks
 from experiment.cells import Cells
-from experiment.grid import TASKS
+from experiment.grid import PROTOTYPES, TASKS
 from experiment.methods import METHODS
 
 BASELINES = ("grpo", "gdpo")
 COLOURS = {"baseline": "#6b7280", "paper": "#2563eb", "ours": "#d97706"}
-CURVES = ("grpo", "gdpo", "rising", "k2", "k2+c", "tail5")
+CURVES = ("grpo", "gdpo", "rising", "k2", "k5", "guarded5")
 CURVE_COLOURS = ("#111827", "#6b7280", "#7c3aed", "#2563eb", "#0d9488", "#d97706")
+SETTINGS = {
+    "grpo": ("#111827", "o"), "gdpo": ("#6b7280", "s"), "k0.5": ("#93c5fd", "v"), "k2": ("#2563eb", "^"),
+    "k5": ("#1e3a8a", "D"), "adaptive": ("#0d9488", "<"), "guarded2": ("#f59e0b", "P"), "guarded5": ("#b45309", "X"),
+}  # fmt: skip
 
 
 def overview(cells: Cells, path: Path) -> None:
     """Share meeting all constraints of every method on every task, with 95% intervals and each checkpoint."""
     found = [task for task in TASKS if cells.methods(task)]
-    methods = [name for name in METHODS if any(cells(task, name) for task in found)]
+    methods = [n for n in METHODS if n not in PROTOTYPES and any(cells(task, n) for task in found)]
     figure = _figure(3.1 * len(found) + 2.2, 0.27 * len(methods) + 1.3)
     axes = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
     rows = np.arange(len(methods))[::-1]
@@ -90,15 +94,12 @@ def settings(cells: Cells, panels: Sequence[tuple[str, str, str, Sequence[int]]]
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     drawn = {}
     for axis, (title, task, name, values) in zip(axes, panels, strict=True):
-        side = {r.run.checkpoint for v in values[:1] for m in METHODS for r in cells(task, m, **{name: v})}
-        for method, colour, marker in zip(
-            ("grpo", "gdpo", "k0.5", "k2", "k5", "k2+c", "tail5"),
-            ("#111827", "#6b7280", "#93c5fd", "#2563eb", "#1e3a8a", "#0d9488", "#d97706"),
-            "osv^D<P",
-            strict=True,
-        ):
+        shared = set.intersection(
+            *({r.run.checkpoint for m in SETTINGS for r in cells(task, m, **{name: v})} for v in values)
+        )
+        for method, (colour, marker) in SETTINGS.items():
             cell = {
-                v: [r for r in cells(task, method, **{name: v}) if r.run.checkpoint in side] for v in values
+                v: [r for r in cells(task, method, **{name: v}) if r.run.checkpoint in shared] for v in values
             }
             if not all(cell.values()):
                 continue

@@ -53,7 +53,7 @@ PAPER = ("grpo", "gdpo", "k0.5", "k1", "k2", "k5", "rising", "min", "variance")
 OURS = ("falling", "k2+c", "k5+c", "k2+c+drop", "adaptive", "guarded2", "guarded5")
 PROTOTYPES = ("mixed5", "bonus2", "tail2", "tail5", "averse2", "guarded2 strict")
 """Forms that were tried for less long: two seeds."""
-SIDE = ("grpo", "gdpo", "k0.5", "k2", "k5", "k2+c", "adaptive", "tail5", "guarded2", "guarded5")
+SIDE = ("grpo", "gdpo", "k0.5", "k2", "k5", "k2+c", "adaptive", "guarded2", "guarded5")
 CHECKPOINTS = (0, 1, 2)
 
 
@@ -95,10 +95,18 @@ def side_grids() -> list[Run]:
 
 
 def whole_grid() -> list[Run]:
-    """Both: the first seed of either, then the main grid, then the rest."""
-    side = side_grids()
-    first = [run for run in side if run.seed == 0]
-    return [*first, *main_grid(), *(run for run in side if run.seed > 0)]
+    """Both, in an order in which what is finished at any time says most."""
+    main, side = main_grid(), side_grids()
+    turns = [
+        [run for run in main if run.seed < 2],
+        [run for run in side if run.seed == 0],
+        [run for run in main if run.seed == 2],
+        [run for run in side if run.seed == 1],
+        [run for run in main if run.seed > 2 and run.task != "tradeoff"],
+        [run for run in side if run.seed > 1],
+        [run for run in main if run.seed > 2 and run.task == "tradeoff"],
+    ]
+    return [run for turn in turns for run in turn]
 
 
 def quick_grid() -> list[Run]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from experiment import statistics as stats
 from experiment import tasks
 from experiment.cells import Cells
+from experiment.grid import PROTOTYPES, TASKS
 from experiment.methods import METHODS
 from experiment.results import Result
 
@@ -16,7 +17,7 @@ NOTHING = "–"
 
 def main_table(cells: Cells, task: str) -> str:
     methods = cells.methods(task)
-    compared = [name for name in methods if name != BASELINE and cells(task, BASELINE)]
+    compared = [name for name in methods if name not in (BASELINE, *PROTOTYPES) and cells(task, BASELINE)]
     tests = {name: stats.compare(cells(task, BASELINE), cells(task, name), stats.met) for name in compared}
     corrected = dict(zip(tests, stats.holm([test.p for test in tests.values()]), strict=True))
     rows = []
@@ -40,6 +41,42 @@ def main_table(cells: Cells, task: str) -> str:
         "vs GDPO (p)",
     ]  # fmt: skip
     return markdown(head, rows)
+
+
+PAIRS = (
+    ("k2", "k2+c"), ("k5", "k5+c"), ("k2+c", "k2+c+drop"), ("k2+c", "adaptive"), ("rising", "falling"),
+    ("k2", "falling"), ("k2+c", "guarded2"), ("k5+c", "guarded5"), ("gdpo", "guarded5"), ("guarded2", "guarded5"),
+)  # fmt: skip
+
+
+def pair_table(cells: Cells) -> str:
+    """What each change does to the share meeting all constraints, and to correctness where all learn it slowly."""
+
+    def change(task: str, pair: tuple[str, str], figure: Callable[[Result], float]) -> str:
+        first, second = (cells(task, name) for name in pair)
+        test = stats.compare(first, second, figure)
+        return f"{test.difference:+.2f} ({_p(test.p)})"
+
+    rows = [
+        [
+            f"{METHODS[first].label} → {METHODS[second].label}",
+            change("shortcut", (first, second), stats.met),
+            change("discovery", (first, second), stats.met),
+            change("discovery", (first, second), _correct),
+            change("tradeoff", (first, second), _correct),
+        ]
+        for first, second in PAIRS
+        if all(cells(task, name) for task in TASKS for name in (first, second))
+    ]
+    head = ["change", "shortcut, all", "discovery, all", "discovery, correct", "tradeoff, correct"]
+    return markdown(head, rows)
+
+
+def _correct(result: Result) -> float:
+    """Final correctness, -3 to 3."""
+    return result.outcome.final_rewards[
+        tasks.task(result.run.task, result.run.rewards).rewards.index("correct")
+    ]
 
 
 def reward_table(cells: Cells, task: str) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 from experiment import policy, prompts, words
 from experiment.prompts import ASKED, AT_DAY, AT_PLACE
 
-STEPS, BATCH, LEARNING_RATE = 1000, 128, 4e-3
+STEPS, BATCH, LEARNING_RATE, SEED = 1000, 128, 4e-3, 2024
 FORBIDDEN_TOOL = (0.1, 0.2, 0.35)
 """Of each checkpoint: share of demonstrations that call the asked tool where it is forbidden."""
 OTHER_TOOL = 0.25
@@ -71,7 +71,7 @@ def demonstrations(prompts_NF: Tensor, forbidden_tool: float, generator: torch.G
 def checkpoints(steps: int = STEPS) -> policy.Parameters:
     """A policy for each of FORBIDDEN_TOOL, from different initialisations and demonstrations."""
     count = len(FORBIDDEN_TOOL)
-    generator = torch.Generator().manual_seed(2024)
+    generator = torch.Generator().manual_seed(SEED)
     parameters = policy.initialise(count, generator)
     for tensor in parameters.values():
         tensor.requires_grad_()
