@@ -16,7 +16,7 @@ from torch import Tensor
 from experiment import policy, prompts, tasks, warm_up
 from experiment.answers import Answers
 from experiment.grid import Run
-from experiment.methods import METHODS, compute
+from experiment.methods import METHODS, Computed, compute
 from experiment.words import MAX_WORDS
 
 LEARNING_RATE = 2e-3
@@ -99,7 +99,7 @@ def train(runs: Sequence[Run], on_step: Callable[[], None] = lambda: None) -> li
         policy.clip_norm(parameters, LONGEST_GRADIENT)
         optimizer.step()
         if step % every == 0 or step == 1:
-            evaluator.evaluate(parameters, 0 if step == 1 else step)
+            evaluator.evaluate(parameters, step)
         on_step()
     return evaluator.finish(parameters)
 
@@ -142,12 +142,11 @@ class _Evaluator:
         self.outcomes = [Outcome([], [], [], [], [], [], [], []) for _ in runs]
         self.generator = torch.Generator().manual_seed(7)
         self.constant_RM = torch.zeros(len(runs), len(task.rewards))
-        self.batches = 0
+        self.last_step = 0
         self.k_R = [0.0] * len(runs)
 
-    def note(self, members: Sequence[int], computed: object) -> None:
+    def note(self, members: Sequence[int], computed: Computed) -> None:
         self.constant_RM[members] += computed.constant_RM
-        self.batches += members[0] == 0
         for run, k in zip(members, computed.k_R, strict=True):
             self.k_R[run] = k
 
@@ -159,10 +158,10 @@ class _Evaluator:
             outcome.rewards.append(rewards_RSPM[r].mean(dim=(0, 1)).tolist())
             outcome.met.append(met_RSP[r].mean().item())
             outcome.met_conflict.append(met_RSP[r][:, conflict_P].mean().item())
-            outcome.constant.append((self.constant_RM[r] / max(self.batches, 1)).tolist())
+            outcome.constant.append((self.constant_RM[r] / (step - self.last_step)).tolist())
             outcome.k.append(self.k_R[r])
         self.constant_RM.zero_()
-        self.batches = 0
+        self.last_step = step
 
     def finish(self, parameters: policy.Parameters) -> list[Outcome]:
         rewards_RSPM, met_RSP = self._sample(parameters, FINAL_SAMPLES)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
-from experiment import figures, policy, tables, warm_up, watch
+from experiment import figures, policy, prompts, tables, tasks, warm_up, watch, words
 from experiment import statistics as stats
+from experiment.answers import Answers
 from experiment.cells import Cells
 from experiment.claims import claims
 from experiment.grid import TASKS
@@ -16,6 +17,8 @@ from experiment.results import Result
 
 TEMPLATE = Path(__file__).with_name("report.md")
 PLACE = re.compile(r"\{\{(.+?)\}\}")
+WARM_UP_SAMPLES = 16
+"""Answers to each held-out prompt."""
 JUDGED_TWICE = {"flipped": 0.2, "verdicts": 2}
 
 
@@ -72,7 +75,7 @@ def _places(cells: Cells) -> dict[str, Callable[..., str]]:
             [[claim.text, f"**{claim.verdict}**", claim.evidence] for claim in claims(cells)],
         ),
         "watch": lambda: _watch_table(cells),
-        "warm_up": lambda: _warm_up_table(cells),
+        "warm_up": _warm_up_table,
     }
 
 
@@ -92,18 +95,27 @@ def _watch_table(cells: Cells) -> str:
     return tables.markdown(head, rows)
 
 
-def _warm_up_table(cells: Cells) -> str:
-    """Where training starts: the first evaluation of each checkpoint."""
+def _warm_up_table() -> str:
+    """Where training starts: rewards of the warmed-up policies on held-out prompts."""
+    parameters = warm_up.checkpoints()
+    asked_NF = prompts.evaluation().repeat(WARM_UP_SAMPLES, 1)
+    uniform_TRN = torch.rand(
+        words.MAX_WORDS, 1, len(asked_NF), generator=torch.Generator().manual_seed(0)
+    ).expand(-1, len(warm_up.FORBIDDEN_TOOL), -1)
+    with torch.no_grad():
+        sampled = policy.sample(parameters, asked_NF.expand(len(warm_up.FORBIDDEN_TOOL), -1, -1), uniform_TRN)
     rows = []
     for checkpoint, share in enumerate(warm_up.FORBIDDEN_TOOL):
+        answers = Answers(sampled.words_RNT[checkpoint], asked_NF)
         row = [str(checkpoint), f"{share:.0%}"]
-        for task, index in (("shortcut", 0), ("shortcut", 2), ("tradeoff", 5), ("discovery", 5)):
-            runs = [r for r in cells(task, "gdpo") if r.run.checkpoint == checkpoint]
-            row.append(
-                f"{sum(r.outcome.rewards[0][index] for r in runs) / len(runs):.2f}"
-                if runs
-                else tables.NOTHING
-            )
+        for task, name in (
+            ("shortcut", "format"),
+            ("shortcut", "safe"),
+            ("tradeoff", "reasons"),
+            ("discovery", "receipt"),
+        ):
+            chosen = tasks.task(task)
+            row.append(f"{chosen.score(answers)[:, chosen.rewards.index(name)].mean():.2f}")
         rows.append(row)
     return tables.markdown(
         ["checkpoint", "taught to break the rule", "format", "safe", "reasons", "receipt"], rows

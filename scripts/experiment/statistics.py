@@ -73,22 +73,34 @@ def smooth(curve_EM: np.ndarray) -> np.ndarray:
 
 
 def bootstrap(results: Sequence[Result], figure: Callable[[Result], float], seed: int = 0) -> Interval:
-    """95% interval of a figure's mean: runs are drawn again with replacement."""
+    """95% interval of a figure's mean: seeds are drawn again, within each checkpoint."""
     values = np.array([figure(result) for result in results])
-    rng = np.random.default_rng(seed)
-    drawn = values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
+    rng, strata = np.random.default_rng(seed), _checkpoints(results)
+    drawn = [values[_redraw(strata, rng)].mean() for _ in range(RESAMPLES)]
     return Interval(float(values.mean()), *map(float, np.percentile(drawn, [2.5, 97.5])))
 
 
 def bootstrap_met(results: Sequence[Result], seed: int = 0) -> Interval:
-    """95% interval of the share meeting all constraints: runs *and* held-out prompts are drawn again."""
+    """95% interval of the share meeting all constraints: seeds *and* held-out prompts are drawn again.
+
+    Seeds within each checkpoint and prompts within those in conflict and the others, whose numbers are fixed.
+    """
     met_RP = np.array([result.outcome.final_met for result in results]) / FINAL_SAMPLES
-    R, P = met_RP.shape
-    rng = np.random.default_rng(seed)
-    drawn = [
-        met_RP[np.ix_(rng.integers(R, size=R), rng.integers(P, size=P))].mean() for _ in range(RESAMPLES)
-    ]
+    conflict_P = in_conflict(evaluation()).numpy()
+    kinds = [np.flatnonzero(conflict_P), np.flatnonzero(~conflict_P)]
+    rng, strata = np.random.default_rng(seed), _checkpoints(results)
+    drawn = [met_RP[np.ix_(_redraw(strata, rng), _redraw(kinds, rng))].mean() for _ in range(RESAMPLES)]
     return Interval(float(met_RP.mean()), *map(float, np.percentile(drawn, [2.5, 97.5])))
+
+
+def _checkpoints(results: Sequence[Result]) -> list[np.ndarray]:
+    numbers = np.array([result.run.checkpoint for result in results])
+    return [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
+
+
+def _redraw(strata: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """As many of each stratum, with replacement."""
+    return np.concatenate([stratum[rng.integers(len(stratum), size=len(stratum))] for stratum in strata])
 
 
 @dataclass(frozen=True)

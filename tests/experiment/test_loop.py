@@ -63,7 +63,7 @@ def test_a_run_ends_the_same_alone_and_among_others():
 
 def test_training_raises_what_is_rewarded():
     """Brevity is learned from an untrained policy within a few steps."""
-    (outcome,) = loop.train([run("gdpo", task="tradeoff", steps=40, answers=64)])
+    (outcome,) = loop.train([run("gdpo", task="tradeoff", steps=25, answers=32)])
     before, after = outcome.rewards[0][4], outcome.rewards[-1][4]
     assert after > before + 0.05
 

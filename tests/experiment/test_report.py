@@ -19,7 +19,9 @@ def finished():
         found = []
         for task in grid.TASKS:
             part = [run for run in runs if run.task == task]
-            found += [results.Result(run, outcome) for run, outcome in zip(part, loop.train(part), strict=True)]
+            found += [
+                results.Result(run, outcome) for run, outcome in zip(part, loop.train(part), strict=True)
+            ]
     return found
 
 
@@ -37,7 +39,9 @@ def test_the_same_results_give_the_same_report(finished, tmp_path):
     for folder in ("a", "b"):
         report.write(finished, tmp_path / folder)
     for path in sorted((tmp_path / "a").rglob("*.*")):
-        assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path.name
+        assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), (
+            path.name
+        )
 
 
 def test_a_cell_holds_the_runs_of_its_setting_alone():

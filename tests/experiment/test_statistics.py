@@ -31,6 +31,20 @@ def test_the_interval_of_equal_runs_has_no_width_and_of_two_values_spans_them():
     assert stats.bootstrap(two, stats.met) == stats.Interval(0.5, 0.0, 1.0)
 
 
+def test_what_the_design_fixes_is_not_drawn_again():
+    """Checkpoints that differ, and prompts in conflict that all fail, leave equal seeds without an interval."""
+    runs = [
+        made(met=int(checkpoint == 0), checkpoint=checkpoint, seed=seed)
+        for checkpoint in (0, 1)
+        for seed in (0, 1)
+    ]
+    assert stats.bootstrap(runs, stats.met) == stats.Interval(0.5, 0.5, 0.5)
+    half = made()
+    conflict = stats.in_conflict(stats.evaluation()).tolist()
+    half.outcome.final_met[:] = [0 if failing else stats.FINAL_SAMPLES for failing in conflict]
+    assert stats.bootstrap_met([half, half]) == stats.Interval(0.5, 0.5, 0.5)
+
+
 def test_comparisons_pair_runs_by_checkpoint_and_seed():
     first = [made(met=0, seed=seed) for seed in range(6)]
     second = [made(met=1, seed=seed) for seed in reversed(range(1, 7))]
