@@ -87,7 +87,9 @@ def report(
     write(found, docs)
     if keep:
         results.write_compressed(found, docs / "data" / KEPT.name)
-    results.write_parquet(found, source.parent / f"{source.name.split('.')[0]}.parquet")
+    table = WORK.with_name(f"{source.name.split('.')[0]}.parquet")
+    results.write_parquet(found, table)
+    typer.echo(f"{docs / 'experiments.md'}, {docs / 'figures'}; one row a run: {table}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Finding the runs of a cell among all results."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import astuple, fields
 
 from experiment.grid import Run
 from experiment.methods import METHODS
@@ -13,7 +13,8 @@ SETTINGS = ("rewards", "group_size", "answers", "steps", "flipped", "verdicts")
 
 class Cells:
     def __init__(self, results: Sequence[Result]) -> None:
-        self.results = list(results)
+        # In one order, whatever the file's: sums round alike, and the same runs give the same report.
+        self.results = sorted(results, key=lambda result: astuple(result.run))
         # A grid of its own length, as the quick one, is compared with itself.
         steps = sorted({result.run.steps for result in results})
         self.steps = DEFAULTS["steps"] if DEFAULTS["steps"] in steps else steps[0]

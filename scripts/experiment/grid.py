@@ -58,12 +58,16 @@ CHECKPOINTS = (0, 1, 2)
 
 
 def _cross(
-    tasks: Sequence[str], methods: Sequence[str], checkpoints: Sequence[int], seeds: int, **options: object
+    tasks: Sequence[str],
+    methods: Sequence[str],
+    checkpoints: Sequence[int],
+    seeds: Sequence[int],
+    **options: object,
 ) -> list[Run]:
     """Seeds outermost: what is finished at any time compares all methods."""
     return [
         Run(task, method, checkpoint, seed, **options)
-        for seed in range(seeds)
+        for seed in seeds
         for task in tasks
         for checkpoint in checkpoints
         for method in methods
@@ -74,41 +78,34 @@ TASKS = ("shortcut", "tradeoff", "discovery")
 
 
 def main_grid() -> list[Run]:
-    """Every method on every task, from every checkpoint, with five seeds; prototypes with two."""
-    first = _cross(TASKS, PAPER + OURS + PROTOTYPES, CHECKPOINTS, seeds=2)
-    return first + [run for run in _cross(TASKS, PAPER + OURS, CHECKPOINTS, seeds=5) if run.seed >= 2]
+    """Every method on every task from every checkpoint; the more seeds, the more a task tells methods apart."""
+    methods = PAPER + OURS
+    return [
+        *_cross(TASKS, methods + PROTOTYPES, CHECKPOINTS, range(2)),
+        *_cross(TASKS, methods, CHECKPOINTS, range(2, 3)),
+        *_cross(("shortcut", "discovery"), methods, CHECKPOINTS, range(3, 5)),
+    ]
 
 
 def side_grids() -> list[Run]:
     """One thing changed at a time: group size, number of rewards, unreliable judges, longer training."""
-    runs = []
+    seeds, runs = range(2), []
     for group_size in (4, 16):
-        runs += _cross(("shortcut",), SIDE, (0,), seeds=3, group_size=group_size)
-        runs += _cross(("discovery",), SIDE, (1,), seeds=3, group_size=group_size)
+        runs += _cross(("shortcut",), SIDE, (0,), seeds, group_size=group_size)
+        runs += _cross(("discovery",), SIDE, (1,), seeds, group_size=group_size)
     for rewards in (10, 17):
-        runs += _cross(("shortcut",), SIDE, (0,), seeds=3, rewards=rewards)
-    runs += _cross(("shortcut",), SIDE, (0,), seeds=3, flipped=0.2)
+        runs += _cross(("shortcut",), SIDE, (0,), seeds, rewards=rewards)
+    runs += _cross(("shortcut",), SIDE, (0,), seeds, flipped=0.2)
     judged_twice = ("gdpo", "k2+c", "k2+c+shrink")
-    runs += _cross(("shortcut",), judged_twice, (0,), seeds=3, flipped=0.2, verdicts=2)
+    runs += _cross(("shortcut",), judged_twice, (0,), seeds, flipped=0.2, verdicts=2)
     longer = ("grpo", "gdpo", "k2", "k5", "rising", "k2+c", "guarded2")
-    return runs + _cross(("shortcut",), longer, (0,), seeds=2, steps=2400)
+    return runs + _cross(("shortcut",), longer, (0,), seeds, steps=2400)
 
 
 def whole_grid() -> list[Run]:
-    """Both, in an order in which what is finished at any time says most."""
-    main, side = main_grid(), side_grids()
-    turns = [
-        [run for run in main if run.seed < 2],
-        [run for run in side if run.seed == 0],
-        [run for run in main if run.seed == 2],
-        [run for run in side if run.seed == 1],
-        [run for run in main if run.seed > 2 and run.task != "tradeoff"],
-        [run for run in side if run.seed > 1],
-        [run for run in main if run.seed > 2 and run.task == "tradeoff"],
-    ]
-    return [run for turn in turns for run in turn]
+    return [*main_grid(), *side_grids()]
 
 
 def quick_grid() -> list[Run]:
     """A few minutes: enough to see the tools at work, not to conclude anything."""
-    return _cross(TASKS, ("grpo", "gdpo", "k2", "k2+c"), (0,), seeds=2, steps=120)
+    return _cross(TASKS, ("grpo", "gdpo", "k2", "k2+c"), (0,), range(2), steps=120)

@@ -69,6 +69,7 @@ def write_parquet(results: Iterable[Result], path: Path) -> None:
     """One row a run: its configuration, its final figures and its curves as lists."""
     import pandas
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     rows = [{**asdict(result.run), "key": result.run.key, **asdict(result.outcome)} for result in results]
     pandas.DataFrame(rows).to_parquet(path, index=False)
 

@@ -25,6 +25,15 @@ def finished():
     return found
 
 
+@pytest.fixture(autouse=True)
+def few_answers(monkeypatch):
+    """Untrained policies give irregular answers, which take long to score."""
+    monkeypatch.setattr(
+        warm_up, "checkpoints", lambda: policy.initialise(3, torch.Generator().manual_seed(0))
+    )
+    monkeypatch.setattr(report, "WARM_UP_SAMPLES", 1)
+
+
 def test_the_report_is_written_from_any_grid(finished, tmp_path):
     report.write(finished, tmp_path)
     text = (tmp_path / "experiments.md").read_text()
