@@ -2,6 +2,7 @@
 
     Z_j = (R_j - mean_g R_j) / (std_g R_j + eps)                     GDPO, arXiv:2601.05242
     A   = -(1/k) log sum_j w_j exp(-k Z_j),   sum_j w_j = 1          RVPO, arXiv:2605.05750
+    A   = A + bonus clip(1 + min_j Z_j, 0, 1) M sum_j w_j max(Z_j - 1, 0)    `bonus`, ours
     A   = A - mean_g A                                               `center_groups`, ours
     A   = (A - mean A) / std A                                       whitening over the batch, as GDPO
 
@@ -55,6 +56,7 @@ def advantage(
     beta: float = 1.0,
     eps: float = 1e-6,
     constant_rewards: Literal["keep", "drop"] = "keep",
+    bonus: float = 0.0,
     center_groups: bool = True,
     whitening: WhiteningName = "token",
 ) -> Advantage:
@@ -66,7 +68,7 @@ def advantage(
         length_B: tokens of each response that are trained; the weights of `token` whitening.
         valid_B: False for rows that take part in nothing, such as padding.
         weights_BM: weight of each reward, at least 0; equal if None. Renormalised over what is present.
-        aggregation, k, beta, eps, constant_rewards, center_groups, whitening: see `AdvantageConfig`.
+        aggregation, k, beta, eps, constant_rewards, bonus, center_groups, whitening: see `AdvantageConfig`.
 
     Raises:
         ValueError: shapes that do not fit, a negative k, an unknown aggregation or whitening.
@@ -86,6 +88,8 @@ def advantage(
     weight_BM = normalise_weights(member_BM, weights_BM)
 
     aggregate_B = aggregate(standardised.z_BM, weight_BM, aggregation=aggregation, k=k, beta=beta)
+    if bonus:
+        aggregate_B = aggregate_B + bonus * success_bonus(standardised.z_BM, weight_BM)
     advantage_B = aggregate_B
     if center_groups:
         mean_G, _ = _group_mean(aggregate_B[:, None], takes_part_B[:, None], group_B)
@@ -162,6 +166,21 @@ def aggregate(
         return mean_B
     above_BM = (z_BM - lowest_B[:, None]).clamp(min=0)
     return lowest_B - torch.log1p((weight_BM * torch.expm1(-k * above_BM)).sum(dim=1)) / k
+
+
+def success_bonus(z_BM: Tensor, weight_BM: Tensor) -> Tensor:
+    """Credit for rare successes of a response that gives nothing up for them.
+
+        clip(1 + min_j Z_j, 0, 1) * M sum_j w_j max(Z_j - 1, 0)
+
+    Softmin caps what a lone success is worth at log(M / (M - 1)) / k, so that a reward which most groups have
+    not found is not learned. Z exceeds 1 where less than about a half of the group succeeds. The first factor
+    falls from 1 to 0 as the lowest Z falls from 0 to -1: a shortcut that lifts some rewards by breaking
+    another earns nothing.
+    """
+    members_B = (weight_BM > 0).sum(dim=1)
+    guard_B = (1 + _lowest(z_BM, weight_BM)).clamp(0, 1)
+    return guard_B * members_B * (weight_BM * (z_BM - 1).clamp(min=0)).sum(dim=1)
 
 
 def softmin_weights(z_BM: Tensor, weight_BM: Tensor, k: float) -> Tensor:

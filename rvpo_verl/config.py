@@ -101,6 +101,8 @@ class AdvantageConfig(Strict):
     """Added to a group's standard deviation, as in GDPO and verl."""
     constant_rewards: Literal["keep", "drop"] = "keep"
     """Whether a reward that is constant in its group (Z = 0) is a member of the aggregate."""
+    bonus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Credit for rare successes of responses that give nothing up for them (`advantage.success_bonus`)."""
     center_groups: bool = True
     """Subtract each group's mean after the aggregation, so that a constant group receives 0."""
     whitening: Literal["token", "response", "none"] = "token"

@@ -121,6 +121,7 @@ def compute_rvpo_advantage(
         beta=settings.beta,
         eps=settings.eps,
         constant_rewards=settings.constant_rewards,
+        bonus=settings.bonus,
         center_groups=settings.center_groups,
         whitening=settings.whitening,
     )

@@ -52,6 +52,13 @@ def batch_metrics(
         bins = torch.zeros(len(families) + 1, dtype=torch.float64, device=values_BM.device)
         return bins.index_add_(0, bin_BM.flatten(), torch.where(where_BM, values_BM, 0.0).flatten())[:-1]
 
+    def extreme_F(reduce: str) -> Tensor:
+        start = torch.full_like(there_F, float("inf") if reduce == "amin" else float("-inf"))
+        bins = torch.cat([start, start.new_zeros(1)])
+        cells = torch.where(present_BM, bin_BM, len(families)).flatten()
+        extreme = bins.scatter_reduce(0, cells, rewards_BM.double().flatten(), reduce)[:-1]
+        return torch.where(there_F > 0, extreme, float("nan"))
+
     one_BM, once_BM = torch.ones_like(z_BM), _once_in_group(present_BM, group_B)
     there_F, member_F = sum_F(one_BM), sum_F(one_BM, valid_B[:, None])
     mean_F = sum_F(rewards_BM.double()) / there_F  # NaN where there is none
@@ -59,6 +66,8 @@ def batch_metrics(
     of_family = {
         "mean": mean_F,
         "std": (sum_F(deviation_BM.square()) / (there_F - 1).clamp(min=1)).sqrt(),
+        "best": extreme_F("amax"),
+        "worst": extreme_F("amin"),
         "missing": 1 - there_F / member_F.clamp(min=1),
         "constant_groups": sum_F(once_BM, constant_BM) / sum_F(once_BM).clamp(min=1),
         "bottleneck": sum_F(bottleneck_BM) / varied_B.sum().clamp(min=1),

@@ -57,6 +57,7 @@ def advantage(
     beta=1.0,
     eps=1e-6,
     constant_rewards="keep",
+    bonus=0.0,
     center_groups=True,
     whitening="token",
 ):
@@ -77,9 +78,12 @@ def advantage(
         if not any(weights[i][j] for j in members):
             values.append(0.0)
             continue
-        values.append(
-            aggregate([z[i][j] for j in members], [weights[i][j] for j in members], aggregation, k, beta)
-        )
+        value = aggregate([z[i][j] for j in members], [weights[i][j] for j in members], aggregation, k, beta)
+        weighed = [j for j in members if weights[i][j] > 0]
+        guard = min(1.0, max(0.0, 1 + min(z[i][j] for j in weighed)))
+        credit = sum(weights[i][j] * max(z[i][j] - 1, 0.0) for j in weighed)
+        total = sum(weights[i][j] for j in weighed)
+        values.append(value + bonus * guard * len(weighed) * credit / total)
 
     if center_groups:
         centred = []

@@ -16,6 +16,7 @@ from rvpo_verl.advantage import (
     normalise_weights,
     softmin_weights,
     standardise,
+    success_bonus,
 )
 
 NAN = float("nan")
@@ -64,13 +65,14 @@ def run(rewards, groups, lengths, valid=None, weights=None, **options):
     aggregation=st.sampled_from(AGGREGATIONS),
     k=st.sampled_from([0, 0.5, 2.0, 5.0, math.inf]),
     constant_rewards=st.sampled_from(["keep", "drop"]),
+    bonus=st.sampled_from([0.0, 1.0, 0.5]),
     center_groups=st.booleans(),
     whitening=st.sampled_from(["token", "response", "none"]),
     weighted=st.booleans(),
     masked=st.booleans(),
 )
 def test_equals_the_slow_reference(
-    batch, aggregation, k, constant_rewards, center_groups, whitening, weighted, masked
+    batch, aggregation, k, constant_rewards, bonus, center_groups, whitening, weighted, masked
 ):
     rewards, groups, lengths, weights, valid = batch
     options = dict(
@@ -78,6 +80,7 @@ def test_equals_the_slow_reference(
         k=k,
         beta=0.7,
         constant_rewards=constant_rewards,
+        bonus=bonus,
         center_groups=center_groups,
         whitening=whitening,
     )
@@ -430,3 +433,17 @@ def test_broadcast_puts_the_advantage_on_trained_tokens_only():
     actual = broadcast(torch.tensor([2.0, -1.0]).double(), torch.tensor([[1, 1, 0], [0, 1, 0]]))
     assert actual.dtype == torch.float32
     assert actual.tolist() == [[2.0, 2.0, 0.0], [0.0, -1.0, 0.0]]
+
+
+def test_the_bonus_lifts_the_cap_of_a_lone_success_and_gives_a_shortcut_nothing():
+    """Six rewards of eight responses: a lone success has Z = 7 / sqrt(8), those without it -1 / sqrt(8)."""
+    z = 7 / math.sqrt(8)
+    lone, shortcut = [z, 0, 0, 0, 0, 0], [z, z, z, 0, 0, -z]
+    partly, common = [z, -0.25, 0, 0, 0, 0], [0.9, 0.9, 0.9, 0, 0, 0]
+    z_BM = torch.tensor([lone, shortcut, partly, common]).double()
+    equal_BM = torch.full((4, 6), 1 / 6).double()
+    np.testing.assert_allclose(success_bonus(z_BM, equal_BM), [z - 1, 0, 0.75 * (z - 1), 0], atol=1e-12)
+    assert aggregate(z_BM, equal_BM)[0] < math.log(6 / 5) / 2 < success_bonus(z_BM, equal_BM)[0]
+    # A reward without weight is no member: it neither earns nor guards.
+    first_B = torch.tensor([[0, 0.2, 0.2, 0.2, 0.2, 0.2]]).double()
+    np.testing.assert_allclose(success_bonus(z_BM[:1], first_B), [0.0])

@@ -95,7 +95,7 @@ def _preset_found(config: DictConfig) -> None:
         raise ConfigError(
             f"+rvpo={preset} became a plain key: Hydra did not find the config group, so none of the preset "
             "is in effect. Load the plugin before Hydra starts (VERL_USE_EXTERNAL_MODULES=rvpo_verl), or add "
-            "hydra.searchpath=[pkg://rvpo_verl.conf]; the presets are default, tool_calling and rubrics"
+            "hydra.searchpath=[pkg://rvpo_verl.conf]; the presets are default, paper, tool_calling and rubrics"
         )
 
 

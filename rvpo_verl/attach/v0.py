@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rvpo_verl import advice
 from rvpo_verl.attach import handed, launch, vectors
 from rvpo_verl.attach.seams import seam, wrap
 from rvpo_verl.estimator import CONTEXT, NAME, AdvantageContext, advantage_config
@@ -78,7 +79,7 @@ def _compute_advantage(original: Any, *args: Any, **kwargs: Any) -> Any:
     finally:
         CONTEXT.reset(token)
         if run is not None:
-            run.metrics.update(context.metrics)
+            run.metrics.update(advice.follow(run.trainer, context.metrics))
 
 
 def _total_steps(trainer: Any) -> int | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rvpo_verl import advice
 from rvpo_verl.attach import handed, launch, vectors
 from rvpo_verl.attach.seams import seam, wrap
 from rvpo_verl.attach.sessions import last_output_of_session
@@ -71,7 +72,7 @@ def _compute_advantage(original: Any, self: Any, batch: Any, metrics: dict[str, 
         return original(self, batch, metrics)
     finally:
         CONTEXT.reset(token)
-        metrics.update(context.metrics)
+        metrics.update(advice.follow(self, context.metrics))
 
 
 def _reward_infos(trainer: Any, batch: Any, settings: Any, algorithm: Any) -> list[dict[str, Any]]:

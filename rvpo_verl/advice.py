@@ -1,0 +1,122 @@
+"""Says when the metrics of a run show one of the two ways in which several rewards fail together.
+
+    frozen       a reward is the same throughout nearly every group, low, and was seen to be better: what is
+                 never compared within a group is never learned, however long the training goes on
+    neglected    a reward falls while most of the others rise: they are being bought at its expense
+
+Both are told once a reward, in one line, and logged on every step as `rvpo/NAME/frozen` and
+`rvpo/NAME/neglected`, 1 while they hold. docs/experiments.md says how often they were right.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+WINDOW = 20
+"""Steps over which a reward is averaged."""
+CONSTANT, VARIES = 0.9, 0.2
+"""Share of groups from which on a reward counts as frozen, if another varies in at least the second share."""
+LOW = 0.5
+"""Of its range so far, below which a frozen reward is worth a word: one that is solved is constant too."""
+FALLEN, RISEN = 0.2, 0.02
+"""Of its range so far, that a reward has to fall, and the others to rise meanwhile."""
+
+
+@dataclass
+class _Reward:
+    recent: deque = field(default_factory=lambda: deque(maxlen=WINDOW))
+    """(mean, share of groups without variation) of the last steps."""
+    means: list[float] = field(default_factory=list)
+    """Averages over the window, from the first full one on."""
+    best: float = float("-inf")
+    worst: float = float("inf")
+
+    @property
+    def range(self) -> float:
+        return self.best - self.worst
+
+    def average(self, index: int) -> float:
+        return sum(values[index] for values in self.recent) / len(self.recent)
+
+
+class Watch:
+    """Follows the metrics of one training, step by step."""
+
+    def __init__(self) -> None:
+        self._rewards: dict[str, _Reward] = {}
+        self._told: set[tuple[str, str]] = set()
+
+    def observe(self, metrics: dict[str, float]) -> tuple[dict[str, float], list[str]]:
+        """Takes in one step.
+
+        Args:
+            metrics: what `batch_metrics` returned.
+
+        Returns:
+            Flags to log, for rewards seen for at least WINDOW steps; and lines to print, each once a training.
+        """
+        for name in _names(metrics):
+            self._take_in(name, metrics)
+        full = {name: reward for name, reward in self._rewards.items() if len(reward.recent) == WINDOW}
+        flags, lines = {}, []
+        for name in full:
+            for failure, line in (("frozen", _frozen(name, full)), ("neglected", _neglected(name, full))):
+                flags[f"rvpo/{name}/{failure}"] = float(line is not None)
+                if line is not None and (name, failure) not in self._told:
+                    self._told.add((name, failure))
+                    lines.append(line)
+        return flags, lines
+
+    def _take_in(self, name: str, metrics: dict[str, float]) -> None:
+        mean = metrics[f"rvpo/{name}/mean"]
+        if mean != mean:  # no response had it
+            return
+        reward = self._rewards.setdefault(name, _Reward())
+        reward.recent.append((mean, metrics[f"rvpo/{name}/constant_groups"]))
+        reward.best = max(reward.best, metrics[f"rvpo/{name}/best"])
+        reward.worst = min(reward.worst, metrics[f"rvpo/{name}/worst"])
+        if len(reward.recent) == WINDOW:
+            reward.means.append(reward.average(0))
+
+
+def follow(trainer: object, metrics: dict[str, float]) -> dict[str, float]:
+    """A step's metrics with this training's flags; prints what there is to say. The trainer keeps the watch."""
+    watch = vars(trainer).setdefault("_rvpo_watch", Watch())
+    flags, lines = watch.observe(metrics)
+    for line in lines:
+        print(line, flush=True)
+    return metrics | flags
+
+
+def _names(metrics: dict[str, float]) -> list[str]:
+    return [key[len("rvpo/") : -len("/best")] for key in metrics if key.endswith("/best")]
+
+
+def _frozen(name: str, rewards: dict[str, _Reward]) -> str | None:
+    reward = rewards[name]
+    mean, constant = reward.average(0), reward.average(1)
+    others = [other.average(1) for key, other in rewards.items() if key != name]
+    low = reward.range > 0 and mean < reward.worst + LOW * reward.range
+    if constant < CONSTANT or not low or not others or min(others) > 1 - VARIES:
+        return None
+    return (
+        f"rvpo: {name} is frozen: for {WINDOW} steps it was the same for all responses of {constant:.0%} of the "
+        f"groups, at a mean of {mean:.3g}, though {reward.best:.3g} was seen. It is not being learned: lower "
+        "algorithm.rvpo.k, or use aggregation=mean, until it varies; or larger groups"
+    )
+
+
+def _neglected(name: str, rewards: dict[str, _Reward]) -> str | None:
+    reward = rewards[name]
+    peak = max(range(len(reward.means)), key=reward.means.__getitem__)
+    now, then = reward.means[-1], reward.means[peak]
+    others = [
+        other for key, other in rewards.items() if key != name and len(other.means) == len(reward.means)
+    ]
+    risen = sum(other.means[-1] - other.means[peak] > RISEN * other.range for other in others)
+    if then - now < FALLEN * reward.range or reward.range == 0 or not others or 2 * risen < len(others):
+        return None
+    return (
+        f"rvpo: {name} is being neglected: its mean fell from {then:.3g} to {now:.3g} while {risen} of "
+        f"{len(others)} other rewards rose. Start again with a larger algorithm.rvpo.k from the first step: "
+        "a reward that most responses lack is no longer protected"
+    )

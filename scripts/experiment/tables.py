@@ -1,0 +1,155 @@
+"""The report's tables, as Markdown."""
+
+import math
+import statistics as stdlib
+from collections.abc import Callable, Sequence
+
+from experiment import statistics as stats
+from experiment import tasks
+from experiment.cells import Cells
+from experiment.grid import PROTOTYPES, TASKS
+from experiment.methods import METHODS
+from experiment.results import Result
+
+BASELINE = "gdpo"
+NOTHING = "–"
+
+
+def main_table(cells: Cells, task: str) -> str:
+    methods = cells.methods(task)
+    compared = [name for name in methods if name not in (BASELINE, *PROTOTYPES) and cells(task, BASELINE)]
+    tests = {name: stats.compare(cells(task, BASELINE), cells(task, name), stats.met) for name in compared}
+    corrected = dict(zip(tests, stats.holm([test.p for test in tests.values()]), strict=True))
+    rows = []
+    for name in methods:
+        runs = cells(task, name)
+        test = f"{tests[name].difference:+.2f} ({_p(corrected[name])})" if name in tests else NOTHING
+        rows.append(
+            [
+                METHODS[name].label,
+                str(len(runs)),
+                interval(stats.bootstrap_met(runs)),
+                by_checkpoint(runs),
+                interval(stats.bootstrap(runs, stats.lowest_attained)),
+                steps(runs),
+                interval(stats.bootstrap(runs, stats.late_collapse)),
+                test,
+            ]
+        )
+    head = [
+        "method", "runs", "meets all", "by checkpoint", "lowest reward", "steps to 90%", "late collapse",
+        "vs GDPO (p)",
+    ]  # fmt: skip
+    return markdown(head, rows)
+
+
+PAIRS = (
+    ("k2", "k2+c"), ("k5", "k5+c"), ("k2+c", "k2+c+drop"), ("k2+c", "adaptive"), ("rising", "falling"),
+    ("k2", "falling"), ("k2+c", "guarded2"), ("k5+c", "guarded5"), ("gdpo", "guarded5"), ("guarded2", "guarded5"),
+)  # fmt: skip
+
+
+def pair_table(cells: Cells) -> str:
+    """What each change does to the share meeting all constraints, and to correctness where all learn it slowly."""
+
+    def change(task: str, pair: tuple[str, str], figure: Callable[[Result], float]) -> str:
+        first, second = (cells(task, name) for name in pair)
+        test = stats.compare(first, second, figure)
+        return f"{test.difference:+.2f} ({_p(test.p)})"
+
+    rows = [
+        [
+            f"{METHODS[first].label} → {METHODS[second].label}",
+            change("shortcut", (first, second), stats.met),
+            change("discovery", (first, second), stats.met),
+            change("discovery", (first, second), _correct),
+            change("tradeoff", (first, second), _correct),
+        ]
+        for first, second in PAIRS
+        if all(cells(task, name) for task in TASKS for name in (first, second))
+    ]
+    head = ["change", "shortcut, all", "discovery, all", "discovery, correct", "tradeoff, correct"]
+    return markdown(head, rows)
+
+
+def _correct(result: Result) -> float:
+    """Final correctness, -3 to 3."""
+    return result.outcome.final_rewards[
+        tasks.task(result.run.task, result.run.rewards).rewards.index("correct")
+    ]
+
+
+def reward_table(cells: Cells, task: str) -> str:
+    """Final mean of each reward; judges, which are alike, are averaged."""
+    names = tasks.task(task).rewards
+    judges = [i for i, name in enumerate(names) if name.startswith("judge")]
+    others = [i for i in range(len(names)) if i not in judges]
+    rows = []
+    for method in cells.methods(task):
+        finals = [result.outcome.final_rewards for result in cells(task, method)]
+        means = [stdlib.fmean(column) for column in zip(*finals, strict=True)]
+        row = [f"{means[i]:.2f}" for i in others]
+        row += [f"{stdlib.fmean(means[i] for i in judges):.2f}"] if judges else []
+        rows.append([METHODS[method].label, *row])
+    head = ["method", *(names[i] for i in others), *(["judges"] if judges else [])]
+    return markdown(head, rows)
+
+
+def setting_table(cells: Cells, task: str, name: str, values: Sequence[object], **fixed: object) -> str:
+    """Share meeting all constraints of each method, a column for each value of one setting.
+
+    The column of the main grid's value holds only the checkpoints that the other columns have.
+    """
+    columns = [{**fixed, name: value} for value in values]
+    found = [set(cells.methods(task, **setting)) for setting in columns]
+    methods = [method for method in METHODS if all(method in column for column in found)]
+    kept = [
+        {result.run.checkpoint for method in methods for result in cells(task, method, **setting)}
+        for setting in columns
+    ]
+    shared = set.intersection(*kept) if kept else set()
+    rows = []
+    for method in methods:
+        row = []
+        for setting in columns:
+            runs = [result for result in cells(task, method, **setting) if result.run.checkpoint in shared]
+            row.append(f"{interval(stats.bootstrap_met(runs))} ({len(runs)})" if runs else NOTHING)
+        rows.append([METHODS[method].label, *row])
+    return markdown(["method", *(f"{name} = {value}" for value in values)], rows)
+
+
+def cell_table(rows: Sequence[tuple[str, Sequence[Result]]], figures: dict[str, Callable]) -> str:
+    """Named cells and some figures of each."""
+    body = [
+        [label, str(len(runs)), *(interval(stats.bootstrap(runs, figure)) for figure in figures.values())]
+        for label, runs in rows
+        if runs
+    ]
+    return markdown(["", "runs", *figures], body)
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return "*No runs.*"
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def interval(value: stats.Interval) -> str:
+    return f"{value.mean:.2f} [{value.low:.2f}, {value.high:.2f}]"
+
+
+def by_checkpoint(runs: Sequence[Result]) -> str:
+    found = sorted({result.run.checkpoint for result in runs})
+    means = [stdlib.fmean(stats.met(r) for r in runs if r.run.checkpoint == number) for number in found]
+    return " / ".join(f"{mean:.2f}" for mean in means)
+
+
+def steps(runs: Sequence[Result]) -> str:
+    """Median over the runs that get there, and how many do."""
+    reached = [value for value in map(stats.steps_to_reach, runs) if math.isfinite(value)]
+    return f"{stdlib.median(reached):.0f} ({len(reached)} of {len(runs)})" if reached else "never"
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

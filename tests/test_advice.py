@@ -1,0 +1,98 @@
+"""When a run is said to be frozen or to neglect a reward, and when nothing is said."""
+
+import pytest
+from test_metrics import metrics_of
+
+from rvpo_verl.advice import WINDOW, Watch, follow
+
+
+def step(**rewards):
+    """Metrics of one step: of each reward its mean and the share of groups in which it is constant."""
+    return {
+        f"rvpo/{name}/{figure}": value
+        for name, (mean, constant) in rewards.items()
+        for figure, value in {"mean": mean, "constant_groups": constant, "best": 1.0, "worst": 0.0}.items()
+    }
+
+
+def watched(steps):
+    watch, lines, flags = Watch(), [], {}
+    for metrics in steps:
+        flags, new = watch.observe(metrics)
+        lines += new
+    return flags, lines
+
+
+def ramp(start, end, count):
+    return [start + (end - start) * i / (count - 1) for i in range(count)]
+
+
+def test_a_rare_reward_that_groups_cannot_compare_is_frozen():
+    flags, lines = watched([step(hard=(0.01, 0.95), easy=(0.5, 0.1))] * WINDOW)
+    assert flags == {
+        "rvpo/hard/frozen": 1, "rvpo/hard/neglected": 0, "rvpo/easy/frozen": 0, "rvpo/easy/neglected": 0,
+    }  # fmt: skip
+    assert len(lines) == 1
+    assert "hard is frozen" in lines[0]
+
+
+def test_a_solved_reward_is_constant_too_and_not_frozen():
+    flags, lines = watched([step(solved=(0.99, 0.95), easy=(0.5, 0.1))] * WINDOW)
+    assert flags["rvpo/solved/frozen"] == 0
+    assert not lines
+
+
+def test_where_nothing_varies_nothing_is_frozen():
+    _, lines = watched([step(hard=(0.01, 0.95), easy=(0.9, 0.85))] * WINDOW)
+    assert not lines
+
+
+def test_a_reward_that_never_varied_may_be_solved_or_not_and_is_left_alone():
+    steps = [step(safe=(1.0, 1.0), easy=(0.5, 0.1)) | {"rvpo/safe/worst": 1.0}] * WINDOW
+    assert not watched(steps)[1]
+
+
+def test_a_reward_that_falls_while_the_others_rise_is_neglected():
+    up, down = ramp(0.3, 0.9, 3 * WINDOW), ramp(0.9, 0.4, 3 * WINDOW)
+    steps = [step(safe=(d, 0.5), helpful=(u, 0.5), polite=(u, 0.5)) for d, u in zip(down, up, strict=True)]
+    flags, lines = watched(steps)
+    assert flags["rvpo/safe/neglected"] == 1
+    assert flags["rvpo/helpful/neglected"] == flags["rvpo/polite/neglected"] == 0
+    assert len(lines) == 1, "told once"
+    assert "safe is being neglected" in lines[0]
+
+
+def test_a_training_in_which_everything_falls_neglects_nothing():
+    steps = [step(a=(mean, 0.5), b=(mean, 0.5)) for mean in ramp(0.9, 0.3, 3 * WINDOW)]
+    assert not watched(steps)[1]
+
+
+def test_a_small_fall_is_no_neglect():
+    up, down = ramp(0.3, 0.9, 3 * WINDOW), ramp(0.9, 0.8, 3 * WINDOW)
+    assert not watched([step(a=(d, 0.5), b=(u, 0.5)) for d, u in zip(down, up, strict=True)])[1]
+
+
+def test_nothing_is_said_before_the_window_is_full():
+    flags, lines = watched([step(hard=(0.01, 0.95), easy=(0.5, 0.1))] * (WINDOW - 1))
+    assert flags == {}
+    assert not lines
+
+
+def test_a_batch_without_the_reward_is_passed_over():
+    absent = step(hard=(float("nan"), 0.0), easy=(0.5, 0.1))
+    steps = [step(hard=(0.01, 0.95), easy=(0.5, 0.1))] * (WINDOW - 1) + [absent]
+    assert "rvpo/hard/frozen" not in watched(steps)[0]
+
+
+def test_a_trainer_is_followed_through_its_own_metrics(capsys):
+    """Real metrics of a batch: one lone success among 24 groups, seen at every step."""
+
+    class Trainer: ...
+
+    trainer, groups = Trainer(), [row // 2 for row in range(48)]
+    rewards = [[row % 2, float(row == 0)] for row in range(48)]
+    for _ in range(WINDOW + 5):
+        metrics = follow(trainer, metrics_of(rewards, groups))
+    assert metrics["rvpo/hard/constant_groups"] == pytest.approx(23 / 24)
+    assert metrics["rvpo/hard/frozen"] == 1
+    assert capsys.readouterr().out.count("rvpo: hard is frozen") == 1
