@@ -6,6 +6,7 @@ from rvpo_verl.config import parse
 from rvpo_verl.judge.config import JudgeConfig
 from rvpo_verl.judge.criteria import Criterion
 from rvpo_verl.judge.judge import Judge
+from rvpo_verl.rewards.rubric import rubric
 
 CRITERIA = [Criterion(criterion=f"Mentions {word}") for word in ("ice", "tea", "rum", "gin", "ale")]
 
@@ -29,3 +30,16 @@ def judge_all(judge, answers, criteria=CRITERIA):
 
 def judge_one(judge, answer="an answer", criteria=CRITERIA):
     return judge_all(judge, [answer], criteria)[0]
+
+
+def score_as_a_worker(base_url, workers, first, barrier):
+    """A reward worker of verl: a process of its own that is handed many responses at once."""
+    judge = {"endpoints": [{"base_url": base_url, "model": "judge"}], "limit": 10}
+    extra_info = {"rubric": [{"criterion": f"Mentions {number}"} for number in range(5)]}
+
+    async def batch():
+        barrier.wait()
+        answers = [f"answer {first} {number}" for number in range(20)]
+        await asyncio.gather(*(rubric(one, [], extra_info, None, workers, judge=judge) for one in answers))
+
+    asyncio.run(batch())

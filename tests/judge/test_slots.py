@@ -2,10 +2,10 @@ import asyncio
 import multiprocessing
 
 import pytest
+from judging import score_as_a_worker
 from scripted_judge import scripted_judge
 
 from rvpo_verl.judge.slots import Slots
-from rvpo_verl.rewards.rubric import rubric
 
 
 def test_the_lowest_rank_comes_next_and_equal_ranks_in_order():
@@ -44,26 +44,13 @@ def test_cancelled_waiters_cost_no_slot():
     assert asyncio.run(run()) == 1
 
 
-def score(base_url, workers, first, barrier):
-    """A reward worker of verl: a process of its own that is handed many responses at once."""
-    judge = {"endpoints": [{"base_url": base_url, "model": "judge"}], "limit": 10}
-    extra_info = {"rubric": [{"criterion": f"Mentions {number}"} for number in range(5)]}
-
-    async def batch():
-        barrier.wait()
-        answers = [f"answer {first} {number}" for number in range(20)]
-        await asyncio.gather(*(rubric(one, [], extra_info, None, workers, judge=judge) for one in answers))
-
-    asyncio.run(batch())
-
-
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_limit_holds_over_all_processes_that_score(workers):
     spawn = multiprocessing.get_context("spawn")
     with scripted_judge(latency=0.05) as server:
         barrier = spawn.Barrier(workers)
         processes = [
-            spawn.Process(target=score, args=(server.base_url, workers, first, barrier))
+            spawn.Process(target=score_as_a_worker, args=(server.base_url, workers, first, barrier))
             for first in range(workers)
         ]
         for process in processes:
