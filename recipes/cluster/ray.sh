@@ -68,12 +68,13 @@ join_cluster() {
   exec "$PYTHON" -m ray.scripts.scripts start --block --disable-usage-stats --address="$RAY_ADDRESS" "${options[@]}"
 }
 
-# Runs a command until it ends or standard input does: so a node ends with the connection that started it.
+# Runs a command until it ends, or standard input does or is silent for a minute: so a node ends with the connection
+# that started it, even one that broke unnoticed.
 while_connected() {
   exec 3<&0
   ("$@") </dev/null 3<&- &
   local node=$!
-  cat <&3 >/dev/null &
+  while read -r -t 60 _ <&3; do :; done &
   local connection=$!
   trap 'kill "$node" 2>/dev/null || true' TERM HUP
   while kill -0 "$node" 2>/dev/null && kill -0 "$connection" 2>/dev/null; do sleep 1; done
@@ -109,6 +110,7 @@ supervise() {
   lost=$(lost_node)
   [ -n "$lost" ] && end "$RUN"
   wait "$RUN" || status=$?
+  RUN=
   if [ "$status" -ne 0 ] && [ -z "$lost" ]; then # the run may have noticed first
     sleep 3
     lost=$(lost_node)
@@ -123,7 +125,8 @@ supervise() {
 
 # Waits until the cluster has so many nodes, all with the same versions of all that matters.
 wait_for_nodes() {
-  supervise "$PYTHON" "$CLUSTER/nodes.py" --count "$1" --seconds "$JOIN_SECONDS"
+  # A node lost this early was most likely started wrongly: no NODE_LOST, nothing starts again by itself.
+  supervise "$PYTHON" "$CLUSTER/nodes.py" --count "$1" --seconds "$JOIN_SECONDS" || return 1
 }
 
 # Runs a recipe on the cluster, with its output also in LOGS/run.log.
@@ -141,9 +144,9 @@ end() {
 
 # Ends the run and every node that was started here, whatever state they are in.
 stop_cluster() {
-  local process
-  for process in $RUN "${NODES[@]}"; do end "$process"; done
-  NODES=()
+  [ -z "$RUN" ] || end "$RUN"
+  end "${NODES[@]}"                             # all at once
+  NODES=() RUN=
 }
 
 # From here on this script's end, for whatever reason, is the cluster's.

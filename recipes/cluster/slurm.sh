@@ -39,8 +39,9 @@ stop_cluster_at_exit
 hold head on 1 --nodelist="$HEAD" start_head
 if [ "$NNODES" -gt 1 ]; then hold workers on $((NNODES - 1)) --exclude="$HEAD" --label join_cluster; fi
 
+wait_for_nodes "$NNODES"
 status=0
-wait_for_nodes "$NNODES" && run_on_cluster "$@" || status=$?
+run_on_cluster "$@" || status=$?
 stop_cluster
 # Slurm queues a preempted job again itself, and a cancelled one must stay so: both no longer count as running.
 if [ "$status" -eq "$NODE_LOST" ] && [ "${SLURM_RESTART_COUNT:-0}" -lt "$MAX_RESTARTS" ] &&
