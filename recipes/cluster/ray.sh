@@ -75,10 +75,11 @@ while_connected() {
   ("$@") </dev/null 3<&- &
   local node=$!
   while read -r -t 60 _ <&3; do :; done &
-  local connection=$!
-  trap 'kill "$node" 2>/dev/null || true' TERM HUP
-  while kill -0 "$node" 2>/dev/null && kill -0 "$connection" 2>/dev/null; do sleep 1; done
-  kill "$node" "$connection" 2>/dev/null || true
+  local connection=$! told=
+  trap 'told=1' TERM HUP
+  while [ -z "$told" ] && kill -0 "$node" 2>/dev/null && kill -0 "$connection" 2>/dev/null; do sleep 1; done
+  STOP_SECONDS=$((STOP_SECONDS / 2)) end "$node" # before whoever told this to end loses patience
+  kill "$connection" 2>/dev/null || true
   wait "$node"
 }
 
@@ -145,7 +146,10 @@ end() {
 # Ends the run and every node that was started here, whatever state they are in.
 stop_cluster() {
   [ -z "$RUN" ] || end "$RUN"
-  end "${NODES[@]}"                             # all at once
+  local head=${NODES[head]:-}
+  unset 'NODES[head]'
+  end "${NODES[@]}"                             # all at once, and before the head, which they take their leave of
+  [ -z "$head" ] || end "$head"
   NODES=() RUN=
 }
 

@@ -4,9 +4,9 @@ Both are on this machine, each with a raylet, object store and address of its ow
 given here, as ssh would in an environment that inherits nothing.
 """
 
-import os
 import stat
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -65,9 +65,9 @@ def runs(train, tmp_path_factory):
 
     lost = run("lost", until=lose_the_worker_after_step_2)
     assert saved.read_text() == "2"
-    left = _processes_of(ray_folder)
+    left = _left_of(ray_folder)
     resumed = run("resumed")
-    return lost, killed, left, resumed, _processes_of(ray_folder)
+    return lost, killed, left, resumed, _left_of(ray_folder)
 
 
 def _kill_tree(pid):
@@ -79,12 +79,15 @@ def _kill_tree(pid):
     return commands
 
 
-def _processes_of(ray_folder):
-    own = os.getpid()
-    commands = (
-        (process.pid, " ".join(process.info["cmdline"] or ())) for process in psutil.process_iter(["cmdline"])
-    )
-    return [command for pid, command in commands if pid != own and f"{ray_folder}/" in command]
+def _left_of(ray_folder):
+    """Command lines of the processes of a Ray that has just ended, but for those that are gone in a moment."""
+    for _ in range(50):
+        commands = (" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
+        left = [command for command in commands if f"{ray_folder}/" in command]
+        if not left:
+            break
+        time.sleep(0.1)
+    return left
 
 
 def test_both_nodes_train(runs):
