@@ -34,6 +34,18 @@ DRY_RUN=${DRY_RUN:-0}                           # 1: check all and print the pla
 PYTHON=${PYTHON:-python3}
 # --------------------------------------------------------------------------------------------------------
 
+# Ray's workers, on this node too, have another working directory: a relative path would name another file there.
+absolute() {
+  case $1 in
+    /* | \[* | *://*) echo "$1" ;;               # a list, or not a local file
+    *) realpath -ms "$1" ;;
+  esac
+}
+TRAIN_FILES=$(absolute "$TRAIN_FILES")
+VAL_FILES=$(absolute "$VAL_FILES")
+OUTPUT=$(absolute "$OUTPUT")
+if [ -d "$MODEL_PATH" ]; then MODEL_PATH=$(absolute "$MODEL_PATH"); fi
+
 case $ALGO in
   rvpo) ALGORITHM=(algorithm.adv_estimator=rvpo algorithm.rvpo.aggregation=softmin) ;;
   gdpo) ALGORITHM=(algorithm.adv_estimator=rvpo algorithm.rvpo.aggregation=mean) ;;

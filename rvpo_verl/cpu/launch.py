@@ -24,18 +24,24 @@ ROLLOUT_OVERRIDES: dict[Rollout, list[str]] = {
 }
 
 
-def cpu_overrides(ranks: int = 1, rollout: Rollout = "hf") -> list[str]:
-    """Hydra overrides for `verl.trainer.main_ppo` on CPU: everything that the task does not decide."""
-    return [
-        "trainer.device=cpu",
-        "trainer.nnodes=1",
-        f"trainer.n_gpus_per_node={ranks}",
-        "trainer.project_name=rvpo-cpu",
+def cpu_overrides(ranks: int = 1, rollout: Rollout = "hf", nodes: int = 1) -> list[str]:
+    """Hydra overrides for `verl.trainer.main_ppo` on CPU: everything that the task does not decide.
+
+    One node starts a Ray of its own; several, of so many `ranks` each, join the one that `RAY_ADDRESS` names.
+    """
+    own_ray = [
         # Many logical processors: verl reserves several for each rank, which mostly wait.
         f"ray_kwargs.ray_init.num_cpus={8 * ranks}",
         f"+ray_kwargs.ray_init.num_gpus={ranks}",
         "+ray_kwargs.ray_init.include_dashboard=False",
         "+ray_kwargs.ray_init.object_store_memory=500000000",
+    ]
+    return [
+        "trainer.device=cpu",
+        f"trainer.nnodes={nodes}",
+        f"trainer.n_gpus_per_node={ranks}",
+        "trainer.project_name=rvpo-cpu",
+        *(own_ray if nodes == 1 else []),
         "transfer_queue.backend.SimpleStorage.num_data_storage_units=1",
         "transfer_queue.backend.SimpleStorage.total_storage_size=4000",
         "data.dataloader_num_workers=0",
@@ -75,10 +81,25 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def launch(
-    overrides: Sequence[str], *, cwd: Path, log: Path, env: Mapping[str, str] | None = None
+    overrides: Sequence[str],
+    *,
+    cwd: Path,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    through: Sequence[str] = (),
 ) -> subprocess.Popen:
-    """Starts verl's launcher in `cwd`, in a process group of its own, with its output in `log`."""
-    command = [sys.executable, "-m", "verl.trainer.main_ppo", *overrides, f"hydra.run.dir={cwd / 'hydra'}"]
+    """Starts verl's launcher in `cwd`, in a process group of its own, with its output in `log`.
+
+    `through` is a command that runs the one after it, such as `recipes/cluster/ssh.sh`.
+    """
+    command = [
+        *through,
+        sys.executable,
+        "-m",
+        "verl.trainer.main_ppo",
+        *overrides,
+        f"hydra.run.dir={cwd / 'hydra'}",
+    ]
     with log.open("wb") as output:
         return subprocess.Popen(
             command,

@@ -63,6 +63,8 @@ class Result:
 
     def __init__(self, folder):
         self._folder = folder
+        self.status = None
+        """Exit status, once it has ended."""
 
     @property
     def steps(self):
@@ -95,17 +97,20 @@ def _lines(path):
 def train(assets, tmp_path_factory):
     """Runs the launcher to its end, or ends it, as a cluster would, once `until(result)` is true."""
 
-    def train(*overrides, ranks=1, rollout="hf", until=None, seconds=300):
+    def train(*overrides, ranks=1, rollout="hf", nodes=1, through=(), env=None, until=None, seconds=300):
         folder = tmp_path_factory.mktemp("run")
         result = Result(folder)
-        env = {
+        settings = [*launch.cpu_overrides(ranks, rollout, nodes), *TRAINING, *assets, *overrides]
+        environment = {
             "VERL_FILE_LOGGER_PATH": str(folder / "metrics.jsonl"),
             "RECORDER_FILE": str(folder / "recorded.jsonl"),
             "VERL_USE_EXTERNAL_MODULES": "rvpo_verl,recorder",
             "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])),
+            **(env or {}),
         }
-        settings = [*launch.cpu_overrides(ranks, rollout), *TRAINING, *assets, *overrides]
-        process = launch.launch(settings, cwd=folder, log=folder / "launcher.log", env=env)
+        process = launch.launch(
+            settings, cwd=folder, log=folder / "launcher.log", env=environment, through=through
+        )
         deadline = time.monotonic() + seconds
         try:
             while process.poll() is None and not (until and until(result)):
@@ -114,6 +119,7 @@ def train(assets, tmp_path_factory):
                 time.sleep(0.2)
         finally:
             launch.stop(process)
+        result.status = process.returncode
         if until is None and process.returncode != 0:
             pytest.fail(f"exit status {process.returncode}:\n{result.log[-5000:]}")
         return result
