@@ -30,6 +30,7 @@ def cpu_overrides(ranks: int = 1, rollout: Rollout = "hf", nodes: int = 1) -> li
     One node starts a Ray of its own; several, of so many `ranks` each, join the one that `RAY_ADDRESS` names.
     """
     own_ray = [
+        "+ray_kwargs.ray_init.address=local",  # not one that happens to run on this machine
         # Many logical processors: verl reserves several for each rank, which mostly wait.
         f"ray_kwargs.ray_init.num_cpus={8 * ranks}",
         f"+ray_kwargs.ray_init.num_gpus={ranks}",
