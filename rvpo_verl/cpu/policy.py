@@ -253,9 +253,12 @@ def cores() -> int:
 
 @contextmanager
 def _own_torch_state(seed: int) -> Iterator[None]:
-    """Seeded, on every core, and as it was afterwards."""
+    """Seeded, on one core, and as it was afterwards.
+
+    Operations this small gain little from a second core, and lose much where something else runs on it.
+    """
     threads = torch.get_num_threads()
-    torch.set_num_threads(cores())
+    torch.set_num_threads(1)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
