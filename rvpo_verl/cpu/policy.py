@@ -65,7 +65,7 @@ class WarmUp:
     """Rows that are longer, after the tokenizer was built, take no part."""
     prompt_tail: int | None = None
     """Tokens at the end of a prompt that three steps in four see of it, which is cheap; the fourth sees it whole."""
-    seconds: float = 240.0
+    seconds: float = 420.0
     """The learning rate falls faster, and the warm-up ends early, where the machine would need longer."""
     seed: int = 0
 

@@ -335,7 +335,7 @@ def test_rewards_run_at_the_same_time_and_leave_the_event_loop_free():
         return time.perf_counter() - started, ticks
 
     seconds, ticks = asyncio.run(measure(scorer(**{f"sleeps{index}": sleeps for index in range(17)})))
-    assert seconds < 0.2  # 0.85 s one after another
+    assert seconds < 17 * 0.05 / 2, "half of what they take one after another"
     assert ticks >= 3
 
 
