@@ -345,9 +345,10 @@ def test_waiting_for_a_thread_is_no_failure():
         return 1
 
     async def flood(one):
-        return await asyncio.gather(*(one.score(SAMPLE) for _ in range(200)))
+        return await asyncio.gather(*(one.score(SAMPLE) for _ in range(800)))
 
-    vectors = asyncio.run(flood(scorer(sleeps={"call": sleeps, "timeout": 0.2})))
+    # The last of them wait more than a second for one of the threads.
+    vectors = asyncio.run(flood(scorer(sleeps={"call": sleeps, "timeout": 0.8})))
     assert all(vector.scores == {"sleeps": 1.0} for vector in vectors)
 
 

@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import random
-import statistics
 import time
 from pathlib import Path
 
@@ -554,16 +553,16 @@ HOSTILE = {
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_cost_is_linear_in_the_length_of_the_answer(text, mode):
     def seconds(response):
-        started = time.perf_counter()
+        started = time.process_time()
         scores(response, BOTH, mode)
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     short, long = text(50_000), text(400_000)
     seconds(short)
     ratio_floor = 2e-3  # seconds, where the clock and the allocator decide
-    times = [statistics.median(seconds(response) for _ in range(5)) for response in (short, long)]
-    # 8 if linear, 64 if quadratic.
-    assert times[1] < 24 * max(times[0], ratio_floor)
+    times = [min(seconds(response) for _ in range(5)) for response in (short, long)]
+    # 8 if linear, 64 if quadratic; caches alone make 20 of it.
+    assert times[1] < 40 * max(times[0], ratio_floor)
 
 
 def test_a_ground_truth_is_read_once_for_all_answers_of_its_group(monkeypatch):
