@@ -13,7 +13,8 @@ from math import log
 from pathlib import Path
 
 from benchmarks.rows import Row, median_ms, medians_ms
-from rvpo_verl.cpu.tasks import Flaws, generate, ground_truth, read_rlla
+from rvpo_verl.cpu.tasks import Flaws, generate, ground_truth
+from rvpo_verl.data.rlla import read_rlla
 from rvpo_verl.rewards.tool_calling import tool_call_correctness, tool_call_format
 
 GROUP = 4
