@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from ray._private.async_compat import get_new_event_loop
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -49,7 +50,10 @@ def work(judge, peer, workers, responses, criteria, chars, ready, go, results):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         results.put((time.monotonic(), failed, peak - before, peak, time.process_time() - cpu))
 
-    asyncio.run(all_of_them())
+    # The loop that Ray gives the actors in which verl scores: uvloop where it is installed, as vLLM has it.
+    loop = get_new_event_loop()
+    loop.run_until_complete(all_of_them())
+    loop.run_until_complete(loop.shutdown_asyncgens())
 
 
 def _peer(judge, workers):

@@ -1,26 +1,16 @@
-"""One call to one server that speaks OpenAI's chat completions.
+"""One call to one server that speaks OpenAI's chat completions."""
 
-With aiohttp, which verl's Ray brings along, and not the `openai` package: at 15,000 calls a step the client's own
-work is what limits the rate, and that package needs ten times the processor time for a call
-(`scripts/bench_judge.py --peer`), in versions that vLLM and SGLang pin differently.
-"""
-
-import asyncio
 import email.utils
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
-
-import aiohttp
 
 from rvpo_verl.judge.config import EndpointConfig
+from rvpo_verl.judge.http import Server
 
-JSON = "application/json"
 LONGEST_REMARK = 160
 REST_SECONDS = 20.0
 """How long an endpoint that failed is asked only if no other is left."""
@@ -66,19 +56,16 @@ class Endpoint:
     _failures: int = 0
     _rests_until: float = 0.0
     _headers: dict[str, str] = field(default_factory=dict, repr=False)
-    _proxy: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """
         Raises:
-            ValueError: the environment variable with the key is not set.
+            ValueError: the environment has no key where one is named, or something that cannot be one, or a proxy
+                of another kind than HTTP.
         """
         self.model = self.config.model
-        self._timeout = aiohttp.ClientTimeout(total=self.timeout)
-        # As other clients do; aiohttp's own way goes through a thread for each call.
-        url = urlsplit(self.config.base_url)
-        self._proxy = None if proxy_bypass(url.hostname) else getproxies().get(url.scheme)
-        self._headers = {}
+        self._server = Server(self.config.base_url)
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
         variable = self.config.api_key_env
         if variable is not None:
             key = os.environ.get(variable, "").strip()
@@ -86,6 +73,11 @@ class Endpoint:
                 raise ValueError(
                     f"api_key_env={variable}: this environment variable is not set (process {os.getpid()}); it is "
                     "needed in the environment of the command and of every Ray worker"
+                )
+            if not (key.isascii() and key.isprintable()):
+                raise ValueError(
+                    f"api_key_env={variable}: this environment variable holds line breaks or characters that are in "
+                    "no key"
                 )
             self._headers["Authorization"] = f"Bearer {key}"
 
@@ -96,17 +88,21 @@ class Endpoint:
     def rests(self) -> bool:
         return time.monotonic() < self._rests_until
 
-    async def complete(self, body: Mapping[str, Any]) -> Completion:
-        """Asks for one completion.
+    async def encode(self, body: Mapping[str, Any]) -> bytes:
+        """A request for one completion, without the model, as it is sent.
 
-        Args:
-            body: the request, without the model.
+        Raises:
+            JudgeError: the model's name cannot be had.
+        """
+        return json.dumps({"model": await self.find_model(), **body}).encode()
+
+    async def complete(self, request: bytes) -> Completion:
+        """Asks for one completion.
 
         Raises:
             JudgeError: with what happened.
         """
-        model = await self.find_model()
-        return self._completion(await self._request("POST", "/chat/completions", {"model": model, **body}))
+        return self._completion(await self._request("POST", "/chat/completions", request))
 
     async def find_model(self) -> str:
         """The model of the configuration, or else the only one that the server lists.
@@ -115,7 +111,7 @@ class Endpoint:
             JudgeError: it cannot be had.
         """
         if self.model is None:
-            listed = await self._request("GET", "/models")
+            listed = await self._request("GET", "/models", b"")
             try:
                 models = [str(model["id"]) for model in listed["data"]]
             except (TypeError, KeyError):
@@ -127,7 +123,7 @@ class Endpoint:
             (self.model,) = models
         return self.model
 
-    async def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    async def _request(self, method: str, path: str, body: bytes) -> Any:
         try:
             answer = await self._exchange(method, path, body)
         except JudgeError as error:
@@ -139,27 +135,17 @@ class Endpoint:
         self._failures, self._rests_until = 0, 0.0
         return answer
 
-    async def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
-        data = None if body is None else aiohttp.BytesPayload(json.dumps(body).encode(), content_type=JSON)
+    async def _exchange(self, method: str, path: str, body: bytes) -> Any:
         try:
-            session = await _session()
-            async with session.request(
-                method,
-                self.config.base_url + path,
-                data=data,
-                headers=self._headers,
-                timeout=self._timeout,
-                proxy=self._proxy,
-                allow_redirects=False,  # a key goes to no other host than the one it was given for
-            ) as response:
-                content = await response.read()
-                status, headers = response.status, response.headers
-        except asyncio.TimeoutError:
+            # Redirects are not followed: a key goes to no other host than the one it was given for.
+            answer = await self._server.request(method, path, self._headers, body, self.timeout)
+        except TimeoutError:
             raise JudgeError(
                 "timeout", f"{self} gave no answer within {self.timeout:g} s", again=True
             ) from None
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             raise JudgeError("connection", f"{self}: {self._remark(error)}", again=True) from None
+        status, headers, content = answer.status, answer.headers, answer.content
         if status != 200:
             raise self._refused(status, content, headers)
         try:
@@ -206,36 +192,10 @@ class Endpoint:
 
 def _retry_after(headers: Mapping[str, str]) -> float:
     """Seconds that `Retry-After` asks for, as a number or a date; 0 without it."""
-    value = headers.get("Retry-After", "")
+    value = headers.get("retry-after", "")
     try:
         return max(0.0, float(value))
     except ValueError:
         pass
     date = email.utils.parsedate_tz(value)
     return max(0.0, email.utils.mktime_tz(date) - time.time()) if date else 0.0
-
-
-_SESSIONS: dict[asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, AsyncIterator[None]]] = {}
-
-
-async def _session() -> aiohttp.ClientSession:
-    """The connections of the running loop, which they cannot leave."""
-    loop = asyncio.get_running_loop()
-    if loop not in _SESSIONS:
-        # The number of calls is limited elsewhere; a smaller pool would only hide waiting in timeouts.
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30), cookie_jar=aiohttp.DummyCookieJar()
-        )
-        keeper = _keep(loop, session)
-        _SESSIONS[loop] = session, keeper
-        await anext(keeper)
-    return _SESSIONS[loop][0]
-
-
-async def _keep(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> AsyncIterator[None]:
-    """Closes the session with its loop: `asyncio.run` ends generators that are still open as its last act."""
-    try:
-        yield
-    finally:
-        del _SESSIONS[loop]
-        await session.close()

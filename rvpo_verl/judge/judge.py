@@ -107,12 +107,7 @@ class Judge:
             messages: the conversation that the answer ends.
             answer: untrusted text.
         """
-        subject = Subject.of(messages, answer, self.config.max_answer_chars)
-        keyed = {str(number): criterion for number, criterion in enumerate(criteria, start=1)}
-        parts = [keyed] if self.config.calls == "response" else [{"1": criterion} for criterion in criteria]
-        questions = [_Question(part, vote) for part in parts for vote in range(self.config.votes)]
-        outcomes = await self._ask_all(subject, questions)
-
+        outcomes = await self._ask_all(messages, answer, criteria)
         judgements = []
         for number in range(len(criteria)):
             part, name = (0, str(number + 1)) if self.config.calls == "response" else (number, "1")
@@ -121,39 +116,46 @@ class Judge:
         return judgements
 
     async def _ask_all(
-        self, subject: Subject, questions: Sequence[_Question]
+        self, messages: Sequence[Mapping[str, Any]] | None, answer: str, criteria: Sequence[Criterion]
     ) -> list[tuple[dict[str, float], str | None]]:
         """The verdicts on each question, and why some are not there."""
-        asked = [
-            _Asked(question, keys)
-            for question, keys in zip(questions, await self._keys(subject, questions), strict=True)
-        ]
-        await self._look_up(asked)
-        unknown = [one for one in asked if one.missing]
-        if unknown:
-            await self._get(subject, unknown)
-        return [(one.verdicts, one.failure if one.missing else None) for one in asked]
-
-    async def _get(self, subject: Subject, asked: Sequence["_Asked"]) -> None:
-        """Gets the verdicts on all of one response that are missing, until the deadline."""
         rank, slots = next(self._responses), self._slots_here()
+        if self._cache is not None:
+            await self._find_models()
         tasks: list[asyncio.Task[None]] = []
-        timer = None
         try:
-            # A response waits in one piece, not in as many as it has criteria; and the deadline does not run yet:
-            # after a burst of rollouts the wait is long, and not the judge's fault.
-            async with slots.one(rank):
-                timer = asyncio.get_running_loop().call_later(
-                    self.config.deadline, lambda: [task.cancel() for task in tasks]
-                )
-                tasks += [asyncio.create_task(self._ask(subject, one, rank, slots)) for one in asked]
-                await asyncio.sleep(0)  # so that they are first in line when the slot is given back
-            results = await asyncio.gather(*tasks, return_exceptions=True)
+            # After a burst of rollouts each response waits in one piece and unread, not in as many as it has criteria,
+            # and begins when there is a slot for it. The wait is long, and does not count towards the deadline.
+            async with slots.begin, slots.one(rank):
+                subject = Subject.of(messages, answer, self.config.max_answer_chars)
+                asked = [
+                    _Asked(question, self._keys(subject, question)) for question in self._questions(criteria)
+                ]
+                await self._look_up(asked)
+                unknown = [one for one in asked if one.missing]
+                tasks += [asyncio.create_task(self._ask(subject, one, rank, slots)) for one in unknown]
+                if tasks:
+                    await asyncio.sleep(0)  # so that they are first in line when the slot is given back
+            await self._until_deadline(unknown, tasks)
         finally:
-            if timer is not None:
-                timer.cancel()
             for task in tasks:
                 task.cancel()
+        return [(one.verdicts, one.failure if one.missing else None) for one in asked]
+
+    def _questions(self, criteria: Sequence[Criterion]) -> list[_Question]:
+        parts = [{"1": criterion} for criterion in criteria]
+        if self.config.calls == "response":
+            parts = [{str(number): criterion for number, criterion in enumerate(criteria, start=1)}]
+        return [_Question(part, vote) for part in parts for vote in range(self.config.votes)]
+
+    async def _until_deadline(self, asked: Sequence["_Asked"], tasks: Sequence["asyncio.Task[None]"]) -> None:
+        timer = asyncio.get_running_loop().call_later(
+            self.config.deadline, lambda: [task.cancel() for task in tasks]
+        )
+        try:
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            timer.cancel()
         for one, result in zip(asked, results, strict=True):
             if isinstance(result, asyncio.CancelledError):
                 last = one.failure or f"nothing yet from {self._choose(one.attempted)}"
@@ -168,8 +170,13 @@ class Judge:
             endpoint = self._choose(asked.attempted)
             asked.attempted.append(endpoint)
             try:
+                # Written before it waits, so that a slot is idle no longer than sending takes.
+                plain = body = self._body(subject, asked.missing)
+                if not endpoint.without_schema:
+                    body = plain | {"response_format": verdict.response_format(asked.missing)}
+                request = await endpoint.encode(body)
                 async with slots.one(rank):
-                    completion = await self._complete(endpoint, subject, asked.missing)
+                    completion = await self._complete(endpoint, request, None if body is plain else plain)
                 self._read(endpoint, completion, asked)
             except JudgeError as error:
                 asked.failure = error.cause
@@ -205,30 +212,34 @@ class Judge:
         longest = min(LONGEST_BACKOFF, self.config.backoff * 2 ** (attempts - 1))
         return max(error.retry_after, random.uniform(0, longest))
 
-    async def _complete(
-        self, endpoint: Endpoint, subject: Subject, criteria: Mapping[str, Criterion]
-    ) -> Completion:
-        body = {
+    def _body(self, subject: Subject, criteria: Mapping[str, Criterion]) -> dict[str, Any]:
+        return {
             "messages": [
                 {"role": "system", "content": prompt.INSTRUCTIONS},
                 {"role": "user", "content": subject.text + prompt.question(criteria)},
             ],
             **self._sampling,
         }
+
+    async def _complete(
+        self, endpoint: Endpoint, request: bytes, plain: Mapping[str, Any] | None
+    ) -> Completion:
+        """The completion of a request, or of the `plain` one if its schema is refused."""
         self.usage.calls += 1
-        if endpoint.without_schema:
-            return await endpoint.complete(body)
         try:
-            return await endpoint.complete(body | {"response_format": verdict.response_format(criteria)})
+            return await endpoint.complete(request)
         except JudgeError as error:
-            if self.config.output != "auto" or error.status not in (400, 422):
+            if plain is None or self.config.output != "auto" or error.status not in (400, 422):
                 raise
             try:
-                completion = await endpoint.complete(body)
+                completion = await endpoint.complete(await endpoint.encode(plain))
             except JudgeError:
                 raise error from None  # it was not the schema
-            logger.warning("%s takes no JSON schema (%s): verdicts are asked for in words", endpoint, error)
-            endpoint.without_schema = True
+            if not endpoint.without_schema:
+                endpoint.without_schema = True
+                logger.warning(
+                    "%s takes no JSON schema (%s): verdicts are asked for in words", endpoint, error
+                )
             return completion
 
     def _read(self, endpoint: Endpoint, completion: Completion, asked: "_Asked") -> None:
@@ -252,30 +263,30 @@ class Judge:
                 again=True,
             )
 
-    async def _keys(self, subject: Subject, questions: Sequence[_Question]) -> list[dict[str, str]]:
-        """What each question is cached under, by the model that answers it."""
-        if self._cache is None:
-            return [{} for _ in questions]
+    async def _find_models(self) -> None:
+        """The names of the models, without which nothing can be looked up."""
         for endpoint in self.endpoints:
             if not endpoint.rests:
                 with contextlib.suppress(JudgeError):  # said when it is asked for a verdict
                     await endpoint.find_model()
-        return [
-            {
-                str(endpoint.model): fingerprint(
-                    prompt.VERSION,
-                    prompt.INSTRUCTIONS,
-                    endpoint.model,
-                    self.config.output,
-                    self._sampling,
-                    question.vote,
-                    subject.digest,
-                    prompt.question(question.criteria),
-                )
-                for endpoint in self.endpoints
-            }
-            for question in questions
-        ]
+
+    def _keys(self, subject: Subject, question: _Question) -> dict[str, str]:
+        """What a question is cached under, by the model that answers it."""
+        if self._cache is None:
+            return {}
+        return {
+            str(endpoint.model): fingerprint(
+                prompt.VERSION,
+                prompt.INSTRUCTIONS,
+                endpoint.model,
+                self.config.output,
+                self._sampling,
+                question.vote,
+                subject.digest,
+                prompt.question(question.criteria),
+            )
+            for endpoint in self.endpoints
+        }
 
     async def _look_up(self, asked: Sequence["_Asked"]) -> None:
         if self._cache is None:

@@ -14,6 +14,8 @@ class Slots:
     """
 
     def __init__(self, limit: int):
+        self.begin = asyncio.Semaphore(max(1, limit // 4))
+        """Held by a response that waits for a first slot: each brings several calls, so that a few fill the slots."""
         self._free = limit
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._arrivals = count()

@@ -100,14 +100,13 @@ def test_a_model_whose_name_is_learned_late_is_judged_all_the_same(server, tmp_p
     server.tell(key="not yet")
     judge = judge_of(server, cache=tmp_path)
     judge.endpoints[0].model = None
-    keys = judge._keys
+    find_models = judge._find_models
 
-    async def then_it_answers(*arguments):
-        found = await keys(*arguments)
+    async def then_it_answers():
+        await find_models()
         server.tell(key=None)
-        return found
 
-    judge._keys = then_it_answers
+    judge._find_models = then_it_answers
     assert all(judgement.failure is None for judgement in judge_one(judge))
 
 

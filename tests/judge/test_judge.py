@@ -147,8 +147,8 @@ def test_retry_after_is_honoured():
 
 def test_retry_after_may_be_a_date_or_nonsense():
     in_a_minute = email.utils.formatdate(time.time() + 60, usegmt=True)
-    assert _retry_after({"Retry-After": in_a_minute}) == pytest.approx(60, abs=2)
-    assert [_retry_after({"Retry-After": value}) for value in ("7", "-1", "soon", "")] == [7, 0, 0, 0]
+    assert _retry_after({"retry-after": in_a_minute}) == pytest.approx(60, abs=2)
+    assert [_retry_after({"retry-after": value}) for value in ("7", "-1", "soon", "")] == [7, 0, 0, 0]
 
 
 def test_a_retry_after_beyond_the_deadline_ends_at_the_deadline_and_says_so():
@@ -241,6 +241,14 @@ def test_a_key_is_read_from_the_environment_and_shown_nowhere(server, monkeypatc
     assert kinds(judge_one(judge)) == [None] * 5
 
 
+def test_a_key_that_would_write_a_header_of_its_own_is_refused(server, monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", "secret\r\nX-Other: header")
+    endpoint = {"base_url": server.base_url, "api_key_env": "JUDGE_KEY"}
+    with pytest.raises(ValueError, match=r"api_key_env=JUDGE_KEY: .* line breaks") as refused:
+        Judge(parse(JudgeConfig, {"endpoints": [endpoint]}, "judge"))
+    assert "secret" not in str(refused.value)
+
+
 def test_a_key_that_is_not_set_is_said_at_once(server):
     endpoint = {"base_url": server.base_url, "api_key_env": "NO_SUCH_KEY"}
     with pytest.raises(ValueError, match="api_key_env=NO_SUCH_KEY: this environment variable is not set"):
@@ -291,7 +299,8 @@ def test_a_judge_serves_one_event_loop_after_the_other_and_leaves_no_connection_
         for number in range(3):
             assert kinds(judge_one(judge, f"answer {number}")) == [None] * 5
         gc.collect()
-    assert not [warning for warning in caught if "Unclosed" in str(warning.message)]
+    said = [str(warning.message) for warning in caught]
+    assert not [one for one in said if "unclosed transport" in one or "unclosed <socket" in one]
 
 
 def test_a_cancelled_response_gives_its_slots_back():
