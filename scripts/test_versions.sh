@@ -2,7 +2,8 @@
 # Runs the contract tests against every supported verl and prints the table of README.md:
 #   ./scripts/test_versions.sh [--patched] [VERSION ...]
 # A version's environment holds that verl with what it needs older, and for everything else falls back on .venv.
-# --patched tests each with its patch of patches/ applied. ENVIRONMENTS says where they are made (.venvs).
+# --patched tests each with its patch of patches/ applied, and trains with a patched 0.9.1, on which the CPU backend
+# runs. ENVIRONMENTS says where the environments are made (.venvs).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
@@ -26,8 +27,9 @@ version_environment() {
   case $version in 0.7.* | 0.8.*) packages+=("${OLDER[@]}") ;; esac
   .venv/bin/python -m venv --without-pip --clear "$path"
   echo "import site; site.addsitedir('$(purelib .venv/bin/python)')" >"$(purelib "$path/bin/python")/fall_back.pth"
+  # Even where .venv has the same version: that one is neither patched nor replaced.
   .venv/bin/python -m pip --python "$path/bin/python" install --quiet --disable-pip-version-check --no-deps \
-    "${packages[@]}"
+    --ignore-installed "${packages[@]}"
   if [ -n "$patched" ]; then
     patch --silent --strip 1 --directory "$(purelib "$path/bin/python")" <"patches/verl-$version.patch"
   fi
@@ -41,9 +43,13 @@ for version in "${VERSIONS[@]}"; do
   # A patch may have changed; without one, an environment is used again.
   [ -z "$patched" ] && [ -e "$path/.installed-$(cksum <scripts/test_versions.sh | cut -d' ' -f1)" ] ||
     version_environment "$version" "$path"
+  tests=(tests/contract)
+  if [ "$version$patched" = 0.9.1-patched ]; then
+    tests+=(tests/launcher/test_training.py tests/launcher/test_patched.py)
+  fi
   echo "== verl $version$patched" >&2
   VERL_USE_EXTERNAL_MODULES=rvpo_verl "$path/bin/python" -m pytest -q -p no:cacheprovider --junitxml "$report" \
-    tests/contract >&2 || failed=1
+    "${tests[@]}" >&2 || failed=1
   reports+=("$report")
 done
 .venv/bin/python scripts/version_table.py "${reports[@]}"

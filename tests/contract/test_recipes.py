@@ -79,7 +79,7 @@ def test_there_is_a_recipe_for_every_run_of_the_paper():
     ]
 
 
-@pytest.mark.parametrize(("script", "algorithm"), itertools.product(SCRIPTS, ALGORITHMS))
+@pytest.mark.parametrize(("script", "algorithm"), [*itertools.product(SCRIPTS, ALGORITHMS)])
 def test_every_recipe_is_valid_with_every_algorithm(script, algorithm):
     config = compose_config("verl.trainer.main_ppo", options(script, ALGO=algorithm))
     estimator, aggregation = ALGORITHMS[algorithm]
