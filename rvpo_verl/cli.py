@@ -269,8 +269,8 @@ def compare(
         if error.name not in ("inspect_ai", "matplotlib"):
             raise
         raise ValueError(
-            f'comparing needs {error.name}: pip install "rvpo-verl[eval]", or .venv-eval/bin/rvpo-verl of '
-            "scripts/eval.sh"
+            f'comparing needs {error.name}: pip install "rvpo-verl[eval]" (Python 3.11 or 3.12), or use '
+            ".venv-eval/bin/rvpo-verl of scripts/eval.sh"
         ) from None
 
 

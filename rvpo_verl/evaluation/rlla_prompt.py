@@ -64,7 +64,8 @@ def _parameters(parameters: ToolParams) -> dict[str, object]:
     described = {}
     for name, parameter in parameters.properties.items():
         schema = parameter.model_dump(exclude_none=True)
-        kind = schema.pop("type", "string")
+        kind = schema.pop("type", "any")
+        kind = kind if isinstance(kind, str) else " or ".join(kind)
         described[name] = {
             "description": schema.pop("description", ""),
             "type": kind if name in parameters.required else f"{kind}, optional",
