@@ -61,10 +61,12 @@ def find_logs(path: Path) -> dict[str, Log]:
         models = sorted({log.header.eval.model for log in logs})
         if len(models) > 1:
             raise ValueError(f"{path} has {task} of several models, {', '.join(models)}: name the logs")
-    return {
-        task: max(logs, key=lambda log: (log.header.status == "success", log.header.eval.created))
-        for task, logs in found.items()
-    }
+    return {task: max(logs, key=_preference) for task, logs in found.items()}
+
+
+def _preference(log: Log) -> tuple[bool, str, int]:
+    """`created` counts whole seconds."""
+    return log.header.status == "success", log.header.eval.created, log.path.stat().st_mtime_ns
 
 
 def read_result(log: Log) -> Result:

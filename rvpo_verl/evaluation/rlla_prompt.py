@@ -4,6 +4,7 @@ Word for word what every row of RLLA has: one system message with the tools, one
 far, in which the model's own turns stand as it wrote them and tool results as `<obs>`.
 """
 
+import ast
 import json
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -92,8 +93,16 @@ def user_prompt(messages: Sequence[ChatMessage]) -> str:
 def _result(message: ChatMessageTool) -> dict[str, object]:
     if message.error is not None:
         return {"name": message.function, "results": {"error": message.error.message}}
-    try:
-        results = json.loads(message.text)
-    except ValueError:
-        results = message.text
-    return {"name": message.function, "results": results}
+    return {"name": message.function, "results": _as_json(message.text)}
+
+
+def _as_json(text: str) -> object:
+    """What a tool returned, which inspect writes as JSON or as Python; the text where it is neither."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text)
+            json.dumps(value)
+            return value
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+    return text

@@ -103,8 +103,8 @@ def bfcl(data: str | None = None, categories: str | list[str] | None = None) -> 
     """The Berkeley Function Calling Leaderboard: BFCL-v3's 17 categories, 4,441 samples.
 
     Args:
-        data: folder with the files of `bfcl_eval/data` in the leaderboard's repository, and for the multi-turn
-            categories `func_source_code` in it, which is a folder of that repository too.
+        data: the folder `BFCL` that inspect-evals makes in its cache; for categories of a single turn, also
+            `bfcl_eval/data` of the leaderboard's repository.
         categories: names, or a list separated by commas.
     """
     from inspect_evals.bfcl import bfcl as published
@@ -198,12 +198,13 @@ def _bfcl_samples(folder: Path, categories: list[str]) -> Iterator[Sample]:
             category.ground_truth_filename if category.has_ground_truth_file else None,
         ]
         if category.is_multi_turn:
-            files.append("func_source_code")
+            files += ["multi_turn_func_doc", "func_source_code"]
         missing = [file for file in files if file and not (folder / file).exists()]
         if missing:
             raise ValueError(
                 f"{folder} has no {', '.join(missing)} for the category {name}; expected the files of "
-                "bfcl_eval/data in the leaderboard's repository. Leave a category out with categories=NAME,NAME,..."
+                "bfcl_eval/data in the leaderboard's repository, or the folder BFCL of inspect-evals' cache. Leave a "
+                "category out with categories=NAME,NAME,..."
             )
         if category.is_multi_turn:
             setup_backend_classes(folder / "func_source_code")

@@ -103,13 +103,16 @@ def test_results_stand_under_the_answer_whose_calls_they_are_of():
             ChatMessageUser(content="Go."),
             ChatMessageAssistant(content=ANSWER),
             ChatMessageTool(content='{"é": 1}', function="f"),
+            ChatMessageTool(content="{'a': None, 'b': [True]}", function="f"),
             ChatMessageTool(content="plain", function="g"),
+            ChatMessageTool(content="{1, 2}", function="g"),
             ChatMessageTool(content="", function="h", error=error),
             ChatMessageUser(content="And?"),
         ]
     )
     assert prompt == (
         f"**Dialogue Records History**\n<user> Go. </user>\n\n{ANSWER}\n"
-        '<obs> [{"name": "f", "results": {"é": 1}}, {"name": "g", "results": "plain"}, '
+        '<obs> [{"name": "f", "results": {"é": 1}}, {"name": "f", "results": {"a": null, "b": [true]}}, '
+        '{"name": "g", "results": "plain"}, {"name": "g", "results": "{1, 2}"}, '
         '{"name": "h", "results": {"error": "too slow"}}] </obs>\n\n<user> And? </user>'
     )
