@@ -39,6 +39,12 @@ if [ -z "$PYTHON" ]; then
   (cd "$repository" && evaluation_environment)
   PYTHON=$repository/.venv-eval/bin/python
 fi
+PYTHON=$(realpath -s "$(command -v "$PYTHON")")
+
+OUT=$(realpath -m "$OUT")
+[ -z "$HEALTHBENCH_DATA" ] || HEALTHBENCH_DATA=$(realpath "$HEALTHBENCH_DATA")
+[ -z "$GPQA_DATA" ] || GPQA_DATA=$(realpath "$GPQA_DATA")
+[ -z "$BFCL_DATA" ] || BFCL_DATA=$(realpath "$BFCL_DATA")
 
 case $TOOL_FORMAT in
   rlla) bfcl_model=rlla ;;
@@ -52,13 +58,17 @@ served=$("$PYTHON" -m rvpo_verl.evaluation.preflight $TASKS)
 { read -r POLICY_MODEL; read -r JUDGE_MODEL || true; } <<<"$served"
 
 # Of judges' answers; with the run's logs, so that another run never reads them.
-export INSPECT_CACHE_DIR=${INSPECT_CACHE_DIR:-$(realpath -m "$OUT/.cache")}
+export INSPECT_CACHE_DIR=${INSPECT_CACHE_DIR:-$OUT/.cache}
 
 COMMON=(--max-connections "$CONNECTIONS" --max-samples "$CONNECTIONS" --log-buffer 1)
 [ -z "$LIMIT" ] || COMMON+=(--limit "$LIMIT")
 [ -z "$EPOCHS" ] || COMMON+=(--epochs "$EPOCHS")
 [ -z "$TEMPERATURE" ] || COMMON+=(--temperature "$TEMPERATURE")
 [ -z "$MAX_TOKENS" ] || COMMON+=(--max-tokens "$MAX_TOKENS")
+
+# inspect takes a package below the working directory, as in this repository, for no installed one.
+mkdir -p "$OUT"
+cd "$OUT"
 
 failed=0
 for task in $TASKS; do

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).parents[2]
 SAMPLE = Path(os.environ.get("RVPO_TEST_DATA", ROOT.parent / "shared/data")) / "healthbench/sample.jsonl"
 ROWS = 3
+# As in .venv-eval, the environment of users; importing verl would also take most of the time here.
+WITHOUT_VERL = "import sys\nfor name in ('torch', 'verl'):\n    sys.modules[name] = None\n"
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +36,10 @@ def evaluated(judge_server, tmp_path_factory):
     if SAMPLE.exists():
         with SAMPLE.open() as lines, healthbench.open("a") as file:
             file.writelines(line for line, _ in zip(lines, range(1), strict=False))
-    common = os.environ | {
+    (folder / "sitecustomize.py").write_text(WITHOUT_VERL)
+    environment = os.environ | {
         "PYTHON": sys.executable,
+        "PYTHONPATH": str(folder),
         "POLICY_BASE_URL": judge_server.base_url,
         "JUDGE_BASE_URL": judge_server.base_url,
         "JUDGE_MAX_TOKENS": "400",
@@ -49,9 +53,11 @@ def evaluated(judge_server, tmp_path_factory):
 
     def evaluate(checkpoint, tasks):
         out = folder / checkpoint
-        environment = common | {"TASKS": tasks, "OUT": str(out)}
         command = [ROOT / "scripts/eval.sh", "--display", "plain", "--no-log-realtime"]
-        run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
+        settings = {"TASKS": tasks, "OUT": str(out)}
+        run = subprocess.run(
+            command, env=environment | settings, cwd=ROOT, capture_output=True, text=True, timeout=500
+        )
         assert run.returncode == 0, run.stdout + run.stderr
         return out, run.stdout + run.stderr
 
@@ -70,7 +76,7 @@ def test_a_checkpoint_is_evaluated_on_every_benchmark_and_compared(evaluated, tm
     assert len(scored(logs["bfcl"])) == 2 * ROWS
     assert len(scored(logs["healthbench"])) == ROWS + SAMPLE.exists()
 
-    for sample in read_eval_log(logs["bfcl"]).samples:
+    for sample in read_eval_log(logs["bfcl"], resolve_attachments="full").samples:
         (call,) = [event.call for event in sample.events if event.event == "model"]
         system, user = call.request["messages"]
         assert "1. Name: find_hotel\nDescription: Finds a hotel." in system["content"]
