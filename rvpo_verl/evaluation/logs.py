@@ -102,16 +102,14 @@ def read_result(log: Log) -> Result:
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
-    """The name of each path, with as many folders before it as tell them apart."""
+    """What tells the paths apart: `gdpo` and `rvpo` of `runs/gdpo/bfcl` and `runs/rvpo/bfcl`."""
+    parts = [(path if path.is_dir() else path.with_suffix("")).resolve().parts for path in paths]
+    while len(set(parts)) > 1 and len({one[-1] for one in parts}) == 1:
+        parts = [one[:-1] for one in parts]
     depth = 1
-    while True:
-        names = [
-            "/".join((path if path.is_dir() else path.with_suffix("")).resolve().parts[-depth:])
-            for path in paths
-        ]
-        if len(set(names)) == len(set(paths)) or depth > max(len(path.resolve().parts) for path in paths):
-            return names
+    while len({one[-depth:] for one in parts}) < len(set(parts)):
         depth += 1
+    return ["/".join(one[-depth:]) for one in parts]
 
 
 def _read(file: Path, header_only: bool = False) -> "EvalLog":

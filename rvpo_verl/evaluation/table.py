@@ -12,18 +12,25 @@ from rvpo_verl.evaluation.paired import LEVEL, Interval
 
 
 def show(comparison: Comparison, console: Console) -> None:
+    """A line for each log, so that any number of them fits on a terminal."""
     table = Table(title=_title(comparison), title_justify="left", box=box.SIMPLE_HEAD)
-    header = _header(comparison)
-    for index, column in enumerate(header):
-        first = index == 0
-        table.add_column(escape(column), justify="left" if first else "right", overflow="fold", no_wrap=first)
-    for row, after in zip(comparison.rows, [*comparison.rows[1:], None], strict=True):
-        significant = any(p < 1 - LEVEL for p in row.p_values)
-        table.add_row(
-            *map(escape, [row.name.replace("_", " "), *_cells(row)[1:]]),
-            style="bold" if significant else None,
-            end_section=after is not None and after.kind != row.kind,
+    for column in ("", "samples", "log", "score", f"difference to {comparison.labels[0]}", "p"):
+        right = column not in ("", "log")
+        table.add_column(escape(column), justify="right" if right else "left", overflow="fold")
+    for row in comparison.rows:
+        lines = zip(
+            comparison.labels, row.compared.scores, ["", *_differences(row)], ["", *_ps(row)], strict=True
         )
+        for index, (label, score, difference, p) in enumerate(lines):
+            name, samples = (
+                (row.name.replace("_", " "), str(row.compared.samples)) if index == 0 else ("", "")
+            )
+            significant = index > 0 and row.p_values[index - 1] < 1 - LEVEL
+            table.add_row(
+                *map(escape, (name, samples, label, _bracketed(score, ".3f"), difference, p)),
+                style="bold" if significant else None,
+                end_section=index == len(comparison.labels) - 1,
+            )
     console.print(table)
 
 
@@ -60,14 +67,18 @@ def _header(comparison: Comparison) -> list[str]:
 
 
 def _cells(row: Row) -> list[str]:
-    compared = row.compared
-    differences = [
-        cell
-        for difference, p in zip(compared.differences, row.p_values, strict=True)
-        for cell in (_bracketed(difference.interval, "+.3f"), f"{p:.3f}" if p >= 0.001 else "< 0.001")
-    ]
-    scores = [_bracketed(score, ".3f") for score in compared.scores]
-    return [f"{row.kind} {row.name}".strip().replace("_", " "), str(compared.samples), *scores, *differences]
+    differences = [cell for pair in zip(_differences(row), _ps(row), strict=True) for cell in pair]
+    scores = [_bracketed(score, ".3f") for score in row.compared.scores]
+    name = f"{row.kind} {row.name}".strip().replace("_", " ")
+    return [name, str(row.compared.samples), *scores, *differences]
+
+
+def _differences(row: Row) -> list[str]:
+    return [_bracketed(difference.interval, "+.3f") for difference in row.compared.differences]
+
+
+def _ps(row: Row) -> list[str]:
+    return [f"{p:.3f}" if p >= 0.001 else "< 0.001" for p in row.p_values]
 
 
 def _bracketed(interval: Interval, form: str) -> str:

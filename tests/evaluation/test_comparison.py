@@ -85,11 +85,17 @@ def test_several_logs_are_corrected_by_holm_within_a_row():
 
 
 def test_logs_are_named_by_what_tells_them_apart(tmp_path):
-    for folder in ("a/qwen2.5-7b", "b/qwen2.5-7b"):
+    for folder in ("a/x/bfcl", "b/x/bfcl", "a/y-0.5", "b/y-0.5", "b/z"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "x.eval").touch()
-    assert labels([tmp_path / "a/qwen2.5-7b", tmp_path / "b/qwen2.5-7b"]) == ["a/qwen2.5-7b", "b/qwen2.5-7b"]
-    assert labels([tmp_path / "a/qwen2.5-7b", tmp_path / "x.eval"]) == ["qwen2.5-7b", "x"]
+    (tmp_path / "b/w.eval").touch()
+
+    def named(*paths):
+        return labels([tmp_path / path for path in paths])
+
+    assert named("a/x/bfcl", "b/x/bfcl") == ["a", "b"]
+    assert named("a/y-0.5", "b/z", "b/w.eval") == ["y-0.5", "z", "w"]
+    assert named("a/y-0.5", "b/y-0.5", "b/z") == ["a/y-0.5", "b/y-0.5", "b/z"]
+    assert named("b/z", "b/z") == ["z", "z"]
 
 
 def test_table_markdown_and_picture_say_what_was_compared(tmp_path):

@@ -4,6 +4,7 @@ The model has random weights: that every answer is asked for, judged, scored and
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,7 +92,12 @@ def test_a_checkpoint_is_evaluated_on_every_benchmark_and_compared(evaluated, tm
     read = [criterion for criterion in judged if criterion["explanation"] != "No explanation provided"]
     assert len(read) > len(judged) / 2  # the schema holds; a few explanations are longer than the limit
 
-    second, _ = evaluated("second", "gpqa_diamond")
+    before = logs["gpqa_diamond"].read_bytes()
+    _, printed = evaluated("first", "gpqa_diamond")
+    assert "gpqa_diamond (" not in printed  # nothing is run again
+    assert [file.read_bytes() for file in (first / "gpqa_diamond").glob("*.eval")] == [before]
+
+    second = shutil.copytree(first / "gpqa_diamond", tmp_path / "second")
     out = [tmp_path / "comparison.md", tmp_path / "comparison.png"]
     arguments = [str(first), str(second), *(word for file in out for word in ("--out", str(file)))]
     command = [sys.executable, "-m", "rvpo_verl", "compare", *arguments, "--resamples", "200"]
@@ -100,9 +106,3 @@ def test_a_checkpoint_is_evaluated_on_every_benchmark_and_compared(evaluated, tm
     assert "gpqa_diamond: 3 samples paired, 12 answers" in run.stdout
     assert "| domain Physics | 2 |" in out[0].read_text()
     assert out[1].read_bytes().startswith(b"\x89PNG")
-
-    (log,) = (second / "gpqa_diamond").glob("*.eval")
-    before = log.read_bytes()
-    _, printed = evaluated("second", "gpqa_diamond")
-    assert "gpqa_diamond (" not in printed  # nothing is run again
-    assert [file.read_bytes() for file in (second / "gpqa_diamond").glob("*.eval")] == [before]
