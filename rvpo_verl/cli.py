@@ -234,6 +234,46 @@ def best(
     Console().print(table)
 
 
+@app.command()
+def compare(
+    logs: Annotated[
+        list[Path],
+        typer.Argument(exists=True, help="Logs of inspect, or folders of them; the first is compared with."),
+    ],
+    out: Annotated[
+        list[Path] | None, typer.Option(dir_okay=False, help="File to write, .md or .png; may be repeated.")
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+) -> None:
+    """Compare checkpoints by their logs of scripts/eval.sh: paired bootstrap, overall and by axis."""
+    for file in out or ():
+        if file.suffix not in (".md", ".png"):
+            raise ValueError(f"--out {file}: expected a file that ends in .md or .png")
+    try:
+        from rvpo_verl.evaluation import comparison, table
+
+        compared = comparison.compare_logs(logs, resamples=resamples, seed=seed)
+        for one in compared:
+            table.show(one, Console())
+            for warning in one.warnings:
+                _warn(f"{one.task}: {warning}")
+        for file in out or ():
+            if file.suffix == ".md":
+                file.write_text(table.as_markdown(compared), encoding="utf-8")
+            else:
+                from rvpo_verl.evaluation.figure import draw
+
+                draw(compared, file)
+    except ModuleNotFoundError as error:
+        if error.name not in ("inspect_ai", "matplotlib"):
+            raise
+        raise ValueError(
+            f'comparing needs {error.name}: pip install "rvpo-verl[eval]" (Python 3.11 or 3.12), or use '
+            ".venv-eval/bin/rvpo-verl of scripts/eval.sh"
+        ) from None
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def plan(
     context: typer.Context,

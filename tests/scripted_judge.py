@@ -176,9 +176,14 @@ class _Server(asyncio.Protocol):
 
 def _completion(content: str, question: str, finish_reason: str) -> dict[str, Any]:
     message = {"role": "assistant", "content": content}
+    read, written = len(question) // 4, len(content) // 4
     return {
-        "choices": [{"message": message, "finish_reason": finish_reason}],
-        "usage": {"prompt_tokens": len(question) // 4, "completion_tokens": len(content) // 4},
+        "id": "scripted",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "scripted",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
+        "usage": {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written},
     }
 
 

@@ -132,16 +132,6 @@ def compare(
     return Comparison(len(shared), float(difference.mean()), p)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's correction for testing several methods at once."""
-    order = np.argsort(p_values)
-    corrected, highest = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        corrected[index] = highest
-    return corrected
-
-
 def _range(result: Result) -> tuple[np.ndarray, np.ndarray]:
     task = tasks.task(result.run.task, result.run.rewards)
     high_M = task.ideal_rewards(evaluation()).mean(dim=0).numpy()

@@ -10,6 +10,7 @@ from experiment.cells import Cells
 from experiment.grid import PROTOTYPES, TASKS
 from experiment.methods import METHODS
 from experiment.results import Result
+from rvpo_verl.evaluation.paired import holm
 
 BASELINE = "gdpo"
 NOTHING = "–"
@@ -19,7 +20,7 @@ def main_table(cells: Cells, task: str) -> str:
     methods = cells.methods(task)
     compared = [name for name in methods if name not in (BASELINE, *PROTOTYPES) and cells(task, BASELINE)]
     tests = {name: stats.compare(cells(task, BASELINE), cells(task, name), stats.met) for name in compared}
-    corrected = dict(zip(tests, stats.holm([test.p for test in tests.values()]), strict=True))
+    corrected = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
     rows = []
     for name in methods:
         runs = cells(task, name)

@@ -54,8 +54,3 @@ def test_comparisons_pair_runs_by_checkpoint_and_seed():
     assert stats.compare(first, first, stats.met).p == 1.0
     with pytest.raises(ValueError, match="no pair"):
         stats.compare(first[:1], second[:1], stats.met)
-
-
-def test_holm():
-    # Sorted: .01 * 3, max(.03, .02 * 2), max(.04, .04 * 1)
-    assert stats.holm([0.02, 0.01, 0.04]) == pytest.approx([0.04, 0.03, 0.04])

@@ -1,0 +1,143 @@
+"""Results of several checkpoints on one task, sample by sample."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rvpo_verl.evaluation import paired
+from rvpo_verl.evaluation.logs import Key, Result, find_logs, labels, read_result
+from rvpo_verl.evaluation.paired import Compared
+from rvpo_verl.evaluation.scores import OVERALL
+
+
+@dataclass(frozen=True)
+class Row:
+    kind: str
+    """`axis`, `theme`, `category`, `domain`; empty for all samples."""
+    name: str
+    compared: Compared
+    p_values: list[float]
+    """Of the differences; corrected by Holm's method where there are several."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    task: str
+    labels: list[str]
+    """Of the logs, the first being what the others are compared with."""
+    samples: int
+    answers: int
+    """Samples times the epochs that all logs have of them."""
+    rows: list[Row]
+    warnings: list[str]
+
+
+def compare_logs(
+    paths: Sequence[Path], *, resamples: int = paired.RESAMPLES, seed: int = 0
+) -> list[Comparison]:
+    """One comparison for each task that all paths have.
+
+    Raises:
+        ValueError: fewer than two paths, no task or no sample in common, or a log that cannot be read.
+    """
+    if len(paths) < 2:
+        raise ValueError(
+            f"{len(paths)} log: expected two or more, the first being what the others are compared with"
+        )
+    found = [find_logs(path) for path in paths]
+    tasks = [task for task in found[0] if all(task in logs for logs in found)]
+    if not tasks:
+        described = "; ".join(f"{path}: {', '.join(logs)}" for path, logs in zip(paths, found, strict=True))
+        raise ValueError(f"the logs have no task in common: {described}")
+    names = labels(paths)
+    return [
+        compare([read_result(logs[task]) for logs in found], names, resamples=resamples, seed=seed)
+        for task in tasks
+    ]
+
+
+def compare(
+    results: Sequence[Result], names: Sequence[str], *, resamples: int = paired.RESAMPLES, seed: int = 0
+) -> Comparison:
+    """
+    Samples are paired by id and epoch. A sample's epochs are averaged before anything is drawn: four answers to one
+    question are not four questions.
+
+    Raises:
+        ValueError: no sample in common.
+    """
+    common = sorted(set.intersection(*(set(result.samples) for result in results)))
+    if not common:
+        raise ValueError(
+            f"{results[0].task}: no sample is in all logs, by id and epoch: "
+            + "; ".join(f"{result.path} has {_some(result)}" for result in results)
+        )
+    values = {group: _values(results, common, group) for group in _groups(results, common)}
+    clipped = any(result.samples[key].clipped for result in results for key in common[:1])
+    statistic = paired.clipped_mean if clipped else paired.mean
+    rows = []
+    for (kind, name), values_LN in values.items():
+        compared = paired.compare(values_LN, statistic, resamples=resamples, seed=seed)
+        rows.append(Row(kind, name, compared, paired.holm([one.p for one in compared.differences])))
+    return Comparison(
+        task=results[0].task,
+        labels=list(names),
+        samples=len({sample for sample, _ in common}),
+        answers=len(common),
+        rows=rows,
+        warnings=_warnings(results, names, common),
+    )
+
+
+def _groups(results: Sequence[Result], common: Sequence[Key]) -> list[tuple[str, str]]:
+    """Overall first, then kind by kind in alphabetical order, those that all logs have."""
+    counts = Counter(group for result in results for key in common for group in result.samples[key].groups)
+    return sorted(counts, key=lambda group: (group[1] != OVERALL or group[0] != "", group))
+
+
+def _values(results: Sequence[Result], common: Sequence[Key], group: tuple[str, str]) -> np.ndarray:
+    """(L, N) each log's score of each sample that has the group, its epochs averaged."""
+    epochs: dict[str, list[Key]] = {}
+    for key in common:
+        if all(group in result.samples[key].groups for result in results):
+            epochs.setdefault(key[0], []).append(key)
+    return np.array(
+        [
+            [np.mean([result.samples[key].groups[group] for key in keys]) for keys in epochs.values()]
+            for result in results
+        ]
+    )
+
+
+def _warnings(results: Sequence[Result], names: Sequence[str], common: Sequence[Key]) -> list[str]:
+    warnings = []
+    for setting in results[0].settings:
+        given = [result.settings[setting] for result in results]
+        if any(one != given[0] for one in given):
+            described = ", ".join(f"{name} {value}" for name, value in zip(names, given, strict=True))
+            warnings.append(f"the {setting} differs: {described}")
+    for result, name in zip(results, names, strict=True):
+        if len(result.samples) < result.expected:
+            missing = result.expected - len(result.samples)
+            warnings.append(
+                f"{name}: {missing} of {result.expected} answers have no score: unfinished, or failed"
+            )
+        if len(result.samples) > len(common):
+            warnings.append(
+                f"{name}: {len(result.samples) - len(common)} answers are not in all logs, and left out"
+            )
+        verdicts = sum(result.samples[key].verdicts for key in common)
+        unread = sum(result.samples[key].unread for key in common)
+        if unread:
+            warnings.append(
+                f"{name}: {unread} of {verdicts} of the judge's verdicts could not be read, and count as not met"
+            )
+    return warnings
+
+
+def _some(result: Result) -> str:
+    shown = [f"{sample} (epoch {epoch})" for sample, epoch in sorted(result.samples)[:3]]
+    return ", ".join(shown) + (", ..." if len(result.samples) > len(shown) else "")

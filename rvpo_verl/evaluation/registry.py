@@ -1,0 +1,20 @@
+"""What inspect finds through the entry point `inspect_ai`: `rvpo_verl/TASK` and the provider `rlla/MODEL`."""
+
+from inspect_ai.model import ModelAPI, modelapi
+
+from rvpo_verl.evaluation.tasks import (
+    bfcl,
+    gpqa_diamond,
+    healthbench,
+    healthbench_consensus,
+    healthbench_hard,
+)
+
+__all__ = ["bfcl", "gpqa_diamond", "healthbench", "healthbench_consensus", "healthbench_hard", "rlla"]
+
+
+@modelapi(name="rlla")
+def rlla() -> type[ModelAPI]:
+    from rvpo_verl.evaluation.rlla import RllaAPI  # needs the openai package
+
+    return RllaAPI

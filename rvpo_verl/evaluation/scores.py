@@ -1,0 +1,83 @@
+"""The scores of a sample in an inspect log: overall, and by axis, theme, category or domain."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inspect_ai.log import EvalSample
+    from inspect_ai.scorer import Score
+
+OVERALL = "overall"
+HEALTHBENCH = "healthbench_score"
+GROUPED_BY = {"category_name": "category", "high_level_domain": "domain"}
+"""Keys of a sample's metadata that BFCL and GPQA group by, and the groups' kind."""
+UNREAD = "Failed to parse judge response"
+SILENT = "No explanation provided"
+
+
+@dataclass(frozen=True)
+class SampleScores:
+    groups: dict[tuple[str, str], float]
+    """By kind and name, such as ("axis", "accuracy"); overall is ("", "overall")."""
+    clipped: bool = False
+    """Whether the mean over samples is cut to 0 to 1."""
+    verdicts: int = 0
+    unread: int = 0
+    """Verdicts of the judge that inspect-evals could not read and counts as not met."""
+
+
+def sample_scores(sample: "EvalSample") -> SampleScores | None:
+    """None where the sample has no score, because it failed.
+
+    Raises:
+        ValueError: a score that is neither HealthBench's nor one number.
+    """
+    if sample.error is not None or not sample.scores:
+        return None
+    name, score = next(iter(sample.scores.items()))
+    metadata = sample.metadata or {}
+    if isinstance(score.value, Mapping) and HEALTHBENCH in score.value:
+        return _healthbench(score, metadata)
+    if isinstance(score.value, Mapping | Sequence) and not isinstance(score.value, str):
+        raise ValueError(
+            f"sample {sample.id}: the score {name!r} has several values, {str(score.value)[:200]}; known are "
+            "HealthBench's, and scores of one value"
+        )
+    from inspect_ai.scorer import value_to_float
+
+    value = value_to_float()(score.value)
+    groups = {("", OVERALL): value}
+    groups |= {(kind, str(metadata[key])): value for key, kind in GROUPED_BY.items() if key in metadata}
+    return SampleScores(groups)
+
+
+def _healthbench(score: "Score", metadata: Mapping[str, Any]) -> SampleScores:
+    """As HealthBench defines them: points met over points possible, which may be negative, by any set of criteria.
+
+    An axis has the criteria tagged with it, and a theme all of a sample's. inspect-evals' own scores by axis cut
+    each sample's to 0 to 1, which lifts them.
+    """
+    # An empty answer is not judged: it meets nothing.
+    unjudged = [{**criterion, "met": False} for criterion in metadata.get("rubrics", [])]
+    criteria = (score.metadata or {}).get("detailed_results") or unjudged
+    by_group: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for criterion in criteria:
+        for tag in criterion.get("tags", []):
+            kind, _, name = tag.partition(":")
+            if kind in ("axis", "theme"):
+                by_group[kind, name].append(criterion)
+    groups = {("", OVERALL): float(score.value[HEALTHBENCH])}
+    groups |= {
+        group: value for group, members in by_group.items() if (value := points_met(members)) is not None
+    }
+    explanations = [(str(one.get("explanation", "")), one["met"]) for one in criteria]
+    unread = sum(text.startswith(UNREAD) or (text == SILENT and not met) for text, met in explanations)
+    return SampleScores(groups, clipped=True, verdicts=len(criteria), unread=unread)
+
+
+def points_met(criteria: Sequence[Mapping[str, Any]]) -> float | None:
+    """Sum of the points met over the sum of the positive ones; None if there are none of these."""
+    possible = sum(one["points"] for one in criteria if one["points"] > 0)
+    return sum(one["points"] for one in criteria if one["met"]) / possible if possible else None

@@ -1,0 +1,220 @@
+"""HealthBench, GPQA-Diamond and BFCL as inspect-evals has them, from its downloads or from local files.
+
+Solvers, scorers and the reading of a row are inspect-evals' own. What differs:
+
+* `data`, where nothing can be downloaded;
+* HealthBench's answers are not cached. inspect-evals caches them by the model's name and address, so that a second
+  checkpoint served under the first one's name would be given the first one's answers;
+* HealthBench's judge is held to the form of a verdict by a JSON schema. inspect-evals counts a verdict that it
+  cannot read as "not met".
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from inspect_ai import Task, task
+from inspect_ai.dataset import Dataset, MemoryDataset, Sample, csv_dataset, json_dataset
+from inspect_ai.model import GenerateConfig, Model, ResponseSchema, get_model
+from inspect_ai.scorer import choice
+from inspect_ai.solver import generate, multiple_choice
+from inspect_ai.util import JSONSchema
+
+JUDGE = "openai-api/judge/judge"
+
+VERDICT = ResponseSchema(
+    name="verdict",
+    json_schema=JSONSchema(
+        type="object",
+        properties={"explanation": JSONSchema(type="string"), "criteria_met": JSONSchema(type="boolean")},
+        required=["explanation", "criteria_met"],
+        additionalProperties=False,
+    ),
+    strict=True,
+)
+"""What HealthBench's prompt asks a judge for."""
+
+
+@task
+def healthbench(
+    data: str | None = None,
+    judge_model: str = JUDGE,
+    judge_schema: bool = True,
+    judge_max_tokens: int | None = None,
+    judge_temperature: float = 0.0,
+) -> Task:
+    """HealthBench (arXiv:2505.08775), 5,000 conversations, a judge's call for each of their criteria.
+
+    Args:
+        data: JSONL of HealthBench's rows: prompt, rubrics, and perhaps prompt_id and example_tags.
+        judge_model: as inspect names it; `openai-api/judge/MODEL` is at JUDGE_BASE_URL.
+        judge_schema: `false` for an endpoint that takes no JSON schema.
+    """
+    return _healthbench("full", data, _judge(judge_model, judge_schema), judge_max_tokens, judge_temperature)
+
+
+@task
+def healthbench_hard(
+    data: str | None = None,
+    judge_model: str = JUDGE,
+    judge_schema: bool = True,
+    judge_max_tokens: int | None = None,
+    judge_temperature: float = 0.0,
+) -> Task:
+    """HealthBench's 1,000 hard conversations. Arguments as for `healthbench`."""
+    return _healthbench("hard", data, _judge(judge_model, judge_schema), judge_max_tokens, judge_temperature)
+
+
+@task
+def healthbench_consensus(
+    data: str | None = None,
+    judge_model: str = JUDGE,
+    judge_schema: bool = True,
+    judge_max_tokens: int | None = None,
+    judge_temperature: float = 0.0,
+) -> Task:
+    """HealthBench's 3,671 conversations with criteria that physicians agreed on. Arguments as for `healthbench`."""
+    judge = _judge(judge_model, judge_schema)
+    return _healthbench("consensus", data, judge, judge_max_tokens, judge_temperature)
+
+
+@task
+def gpqa_diamond(data: str | None = None, cot: bool = True) -> Task:
+    """GPQA-Diamond (arXiv:2311.12022), 198 questions of four choices, four epochs.
+
+    Args:
+        data: CSV or JSONL with the columns of gpqa_diamond.csv.
+        cot: whether the model is asked to think first.
+    """
+    from inspect_evals.gpqa import DEFAULT_EPOCHS, get_gpqa_diamond_dataset
+
+    return Task(
+        dataset=get_gpqa_diamond_dataset() if data is None else _gpqa_dataset(_there(data)),
+        solver=multiple_choice(cot=cot),
+        scorer=choice(),
+        epochs=DEFAULT_EPOCHS,
+    )
+
+
+@task
+def bfcl(data: str | None = None, categories: str | list[str] | None = None) -> Task:
+    """The Berkeley Function Calling Leaderboard: BFCL-v3's 17 categories, 4,441 samples.
+
+    Args:
+        data: the folder `BFCL` that inspect-evals makes in its cache; for categories of a single turn, also
+            `bfcl_eval/data` of the leaderboard's repository.
+        categories: names, or a list separated by commas.
+    """
+    from inspect_evals.bfcl import bfcl as published
+    from inspect_evals.bfcl.bfcl import bfcl_scorer, bfcl_solver
+
+    chosen = categories.split(",") if isinstance(categories, str) else categories or _bfcl_v3()
+    if data is None:
+        return published(categories=chosen)
+    dataset = MemoryDataset(list(_bfcl_samples(_there(data), chosen)), name="BFCL", location=data)
+    return Task(dataset=dataset, solver=bfcl_solver(), scorer=bfcl_scorer())
+
+
+def _judge(model: str, schema: bool) -> Model:
+    return get_model(model, config=GenerateConfig(response_schema=VERDICT if schema else None))
+
+
+def _healthbench(
+    subset: str, data: str | None, judge: Model, judge_max_tokens: int | None, judge_temperature: float
+) -> Task:
+    from inspect_evals.healthbench.dataset import load_healthbench_dataset
+    from inspect_evals.healthbench.scorer import healthbench_scorer
+
+    return Task(
+        dataset=load_healthbench_dataset(subset) if data is None else _healthbench_dataset(_there(data)),
+        solver=generate(),
+        scorer=healthbench_scorer(
+            judge_model=judge,
+            judge_max_tokens=judge_max_tokens,
+            judge_temperature=judge_temperature,
+            include_subset_scores=True,
+        ),
+    )
+
+
+def _healthbench_dataset(path: Path) -> Dataset:
+    from inspect_evals.healthbench.dataset import record_to_sample
+
+    from rvpo_verl.data.healthbench import HealthBenchRow
+    from rvpo_verl.data.schema import check
+    from rvpo_verl.data.sources import from_file
+
+    samples = []
+    for number, row in from_file(path).rows:
+        check(HealthBenchRow, row, f"{path}, row {number}")
+        rubrics = [{"tags": [], **criterion} for criterion in row["rubrics"]]
+        samples.append(
+            record_to_sample({"prompt_id": _digest(row), "example_tags": [], **row, "rubrics": rubrics})
+        )
+    return MemoryDataset(samples, name=path.stem, location=str(path))
+
+
+def _digest(row: dict[str, Any]) -> str:
+    """An id for a row without one, the same wherever it stands."""
+    return hashlib.sha256(json.dumps(row["prompt"]).encode()).hexdigest()[:16]
+
+
+def _gpqa_dataset(path: Path) -> Dataset:
+    from inspect_evals.gpqa import DEFAULT_SHUFFLE_SEED, record_to_sample
+
+    read = csv_dataset if path.suffix == ".csv" else json_dataset
+    try:
+        return read(str(path), sample_fields=record_to_sample, shuffle_choices=DEFAULT_SHUFFLE_SEED)
+    except KeyError as error:
+        raise ValueError(
+            f"{path} has no column {error}; expected those of gpqa_diamond.csv: Record ID, Question, Correct "
+            "Answer, Incorrect Answer 1 to 3, High-level domain, Subdomain"
+        ) from None
+
+
+def _bfcl_v3() -> list[str]:
+    """Without the categories that the leaderboard retired: execution, SQL, REST, the composite multi-turn one."""
+    from inspect_evals.bfcl.utils import task_categories as known
+
+    v3 = known.V1_CATEGORIES | known.V2_CATEGORIES | known.V3_CATEGORIES
+    return sorted(v3 - known.UNUSED_DATASET_CATEGORIES)
+
+
+def _bfcl_samples(folder: Path, categories: list[str]) -> Iterator[Sample]:
+    from inspect_evals.bfcl.backends import setup_backend_classes
+    from inspect_evals.bfcl.bfcl import multi_turn_record_to_sample, single_turn_record_to_sample
+    from inspect_evals.bfcl.data import load_records_by_category
+    from inspect_evals.bfcl.utils.task_categories import CATEGORIES
+
+    unknown = [name for name in categories if name not in CATEGORIES]
+    if unknown:
+        raise ValueError(f"categories {unknown}: expected some of {sorted(CATEGORIES)}")
+    for name in categories:
+        category = CATEGORIES[name]
+        files = [
+            category.filename,
+            category.ground_truth_filename if category.has_ground_truth_file else None,
+        ]
+        if category.is_multi_turn:
+            files += ["multi_turn_func_doc", "func_source_code"]
+        missing = [file for file in files if file and not (folder / file).exists()]
+        if missing:
+            raise ValueError(
+                f"{folder} has no {', '.join(missing)} for the category {name}; expected the files of "
+                "bfcl_eval/data in the leaderboard's repository, or the folder BFCL of inspect-evals' cache. Leave a "
+                "category out with categories=NAME,NAME,..."
+            )
+        if category.is_multi_turn:
+            setup_backend_classes(folder / "func_source_code")
+        to_sample = multi_turn_record_to_sample if category.is_multi_turn else single_turn_record_to_sample
+        records = load_records_by_category(category_name=name, cache_dir=folder)
+        yield from (to_sample(records[key]) for key in sorted(records))
+
+
+def _there(data: str) -> Path:
+    path = Path(data)
+    if not path.exists():
+        raise ValueError(f"data={data}: there is no such file or folder")
+    return path
