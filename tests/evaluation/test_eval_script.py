@@ -20,7 +20,7 @@ from inspect_ai.log import read_eval_log
 
 from rvpo_verl.evaluation.logs import find_logs
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = Path(os.environ.get("RVPO_TEST_DATA", ROOT.parent / "shared/data")) / "healthbench/sample.jsonl"

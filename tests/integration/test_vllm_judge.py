@@ -15,7 +15,7 @@ from rvpo_verl.judge.check import Run, check
 from rvpo_verl.judge.config import JudgeConfig
 from rvpo_verl.judge.criteria import Criterion, read_rubric
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 DATA = (
     Path(os.environ.get("RVPO_TEST_DATA", Path(__file__).parents[3] / "shared/data"))

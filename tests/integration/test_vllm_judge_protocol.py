@@ -11,7 +11,7 @@ import pytest
 
 openai = pytest.importorskip("openai")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 
 ANSWER = "Take two tablets and call me in the morning."
 VERDICT = {"type": "boolean"}
