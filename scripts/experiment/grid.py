@@ -107,5 +107,23 @@ def whole_grid() -> list[Run]:
 
 
 def quick_grid() -> list[Run]:
-    """A few minutes: enough to see the tools at work, not to conclude anything."""
+    """Under a minute: enough to see the tools at work, not to conclude anything."""
     return _cross(TASKS, ("grpo", "gdpo", "k2", "k2+c"), (0,), range(2), steps=120)
+
+
+CONFIRMED = (
+    ("shortcut", 0, ("gdpo", "k5+c")),
+    ("discovery", 1, ("k2+c", "guarded2")),
+    ("shortcut", 0, ("rising",)),
+    ("discovery", 1, ("gdpo",)),
+)
+"""Cells that are trained through verl's launcher too: task, the checkpoint of its side grids, methods."""
+
+
+def confirm_grid() -> list[Run]:
+    """Of steps that the launcher takes: its policy learns in fewer than the loop's."""
+    runs = []
+    for seed in range(2):
+        for task, checkpoint, methods in CONFIRMED:
+            runs += _cross((task,), methods, (checkpoint,), (seed,), steps=120)
+    return runs
