@@ -102,7 +102,7 @@ def confirm(
             outcome = launcher.train(
                 run,
                 policy,
-                work / f"{run.task}-{run.method}-{run.seed}",
+                work / f"{run.task}-{run.checkpoint}-{run.method}-{run.seed}",
                 on_step=lambda step: progress.update(bar, completed=done + step),  # noqa: B023
             )
             results.append(out, [run], [outcome])

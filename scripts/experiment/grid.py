@@ -114,16 +114,16 @@ def quick_grid() -> list[Run]:
 CONFIRMED = (
     ("shortcut", 0, ("gdpo", "k5+c")),
     ("discovery", 1, ("k2+c", "guarded2")),
-    ("shortcut", 0, ("rising",)),
-    ("discovery", 1, ("gdpo",)),
+    ("discovery", 3, ("k2+c", "guarded2")),
 )
-"""Cells that are trained through verl's launcher too: task, the checkpoint of its side grids, methods."""
+"""Cells that are trained through verl's launcher too: task, checkpoint of `qwen.TAUGHT`, methods."""
 
 
 def confirm_grid() -> list[Run]:
-    """Of steps that the launcher takes: its policy learns in fewer than the loop's."""
-    runs = []
-    for seed in range(2):
-        for task, checkpoint, methods in CONFIRMED:
-            runs += _cross((task,), methods, (checkpoint,), (seed,), steps=120)
-    return runs
+    """Of as many steps as the launcher's policy needs: it learns in fewer than the loop's."""
+    return [
+        run
+        for seed in range(2)
+        for task, checkpoint, methods in CONFIRMED
+        for run in _cross((task,), methods, (checkpoint,), (seed,), steps=120)
+    ]

@@ -23,6 +23,12 @@ SETTINGS = policy.WarmUp(
     positions=32, clean_steps=0, flawed_steps=warm_up.STEPS, batch_size=warm_up.BATCH, prompt_weight=0.0,
     seconds=math.inf, seed=warm_up.SEED,
 )  # fmt: skip
+TAUGHT = (*((share, warm_up.RECEIPT) for share in warm_up.FORBIDDEN_TOOL), (warm_up.FORBIDDEN_TOOL[1], 0.025))
+"""Of each checkpoint: share of demonstrations that break the rule, and that have the receipt.
+
+The loop's first, and one more. The loop's network learns only a third of the receipts that it is shown, a
+Qwen2 all of them; the last checkpoint is the loop's second with receipts as rare as that one gives them.
+"""
 MAX_PROMPT = 5
 """Words of a prompt: tool, place, day, the forbidden tool if there is one, and the start of the answer."""
 CHAT_TEMPLATE = (
@@ -70,8 +76,8 @@ def answer_words(tokenizer: PreTrainedTokenizerBase, response_ids: Sequence[int]
 
 
 def checkpoint(number: int, cache: Path, progress: policy.Progress | None = None) -> Path:
-    """Folder of a policy that learned the demonstrations of the loop's checkpoint, trained unless it is there."""
-    share = warm_up.FORBIDDEN_TOOL[number]
+    """Folder of the policy that learned what is TAUGHT to this checkpoint, trained unless it is there."""
+    forbidden_tool, receipt = TAUGHT[number]
 
     def build(folder: Path) -> None:
         with policy.seeded(SETTINGS.seed + number):
@@ -81,14 +87,14 @@ def checkpoint(number: int, cache: Path, progress: policy.Progress | None = None
 
             def demonstrations(step: int, done: float) -> list[policy.Demonstration]:
                 asked_NF = prompts.sample(SETTINGS.batch_size, generator)
-                answers_NT = warm_up.demonstrations(asked_NF, share, generator)
+                answers_NT = warm_up.demonstrations(asked_NF, forbidden_tool, generator, receipt)
                 return _tokens(tokenizer, asked_NF, answers_NT)
 
             policy.teach(model, demonstrations, SETTINGS, progress)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
-    decides = json.dumps({"share": share, **asdict(SETTINGS)}, sort_keys=True)
+    decides = json.dumps({"taught": TAUGHT[number], **asdict(SETTINGS)}, sort_keys=True)
     key = hashlib.sha256(decides.encode()).hexdigest()[:8]
     return policy.built_once(cache / f"policy-{number}-{key}", build)
 
