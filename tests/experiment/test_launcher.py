@@ -6,7 +6,7 @@ import statistics as stdlib
 
 import pytest
 import torch
-from experiment import grid, launcher, prompts, qwen, scoring, tasks, warm_up, words
+from experiment import grid, launcher, prompts, qwen, report, scoring, tasks, warm_up, words
 from experiment.answers import Answers
 from experiment.grid import Run
 from experiment.loop import FINAL_SAMPLES
@@ -103,6 +103,11 @@ def test_every_answer_comes_back_from_its_tokens(tokenizer, answers):
         ids = qwen.token_ids(tokenizer, answer)
         assert len(ids) <= words.MAX_WORDS
         assert qwen.answer_words(tokenizer, ids) == answer
+
+
+def test_the_report_says_how_large_the_policy_is(tokenizer):
+    size = policy.build_model(tokenizer, qwen.SETTINGS).num_parameters()
+    assert f"a Qwen2 of {size:,} parameters" in " ".join(report.TEMPLATE.read_text().split())
 
 
 def test_special_tokens_are_no_words_of_an_answer(tokenizer):
