@@ -1,6 +1,8 @@
-"""The paper's comparison in miniature: `python scripts/experiment.py run`, then `... report`."""
+"""The paper's comparison in miniature: `python scripts/experiment.py run`, `... confirm`, then `... report`."""
 
 import os
+import signal
+import sys
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +12,8 @@ import typer
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "outputs" / "experiment" / "results.jsonl"
 KEPT = ROOT / "docs" / "data" / "experiment.jsonl.gz"
+WORK_CONFIRMED = WORK.with_name("confirmed.jsonl")
+KEPT_CONFIRMED = KEPT.with_name("experiment-confirmed.jsonl.gz")
 BATCH = 32
 """Runs trained together: more save little and take memory."""
 
@@ -18,7 +22,9 @@ app = typer.Typer(add_completion=False, help=__doc__)
 
 @app.command()
 def run(
-    quick: Annotated[bool, typer.Option(help="A few minutes: three tasks, four methods, two seeds.")] = False,
+    quick: Annotated[
+        bool, typer.Option(help="Under a minute: three tasks, four methods, two seeds.")
+    ] = False,
     grid: Annotated[str, typer.Option(help="main, side or all.")] = "all",
     out: Annotated[Path, typer.Option(help="Results; finished runs in it are not made again.")] = WORK,
     threads: Annotated[
@@ -67,9 +73,49 @@ def batches(runs: list) -> list[list]:
 
 
 @app.command()
+def confirm(
+    out: Annotated[
+        Path, typer.Option(help="Results; finished runs in it are not made again.")
+    ] = WORK_CONFIRMED,
+    limit: Annotated[
+        int | None, typer.Option(help="Runs to make now; another call makes the others.", min=1)
+    ] = None,
+) -> None:
+    """Trains the decisive cells through verl's launcher, one run after the other: four minutes each."""
+    from experiment import grid, launcher, qwen, results
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    # A signal that ends this process must end the launcher too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; finished runs are kept"))
+    finished = {result.run.key for result in results.read(out)}
+    wanted = grid.confirm_grid()
+    left = [run for run in wanted if run.key not in finished]
+    typer.echo(f"{len(wanted) - len(left)} of {len(wanted)} runs are finished; results in {out}")
+    work = out.with_suffix("")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        bar = progress.add_task("", total=sum(run.steps for run in left[:limit]))
+        done = 0
+        for run in left[:limit]:
+            progress.update(bar, description=f"{run.task}, {run.method}, seed {run.seed}")
+            policy = qwen.checkpoint(run.checkpoint, work)
+            outcome = launcher.train(
+                run,
+                policy,
+                work / f"{run.task}-{run.checkpoint}-{run.method}-{run.seed}",
+                on_step=lambda step: progress.update(bar, completed=done + step),  # noqa: B023
+            )
+            results.append(out, [run], [outcome])
+            done += run.steps
+
+
+@app.command()
 def report(
     results_file: Annotated[
         Path | None, typer.Option("--results", help="OUT of `run`; the kept results if left out.")
+    ] = None,
+    confirmed_file: Annotated[
+        Path | None, typer.Option("--confirmed", help="OUT of `confirm`; the kept results if left out.")
     ] = None,
     docs: Annotated[Path, typer.Option(help="Folder of experiments.md and figures/.")] = ROOT / "docs",
     keep: Annotated[
@@ -84,9 +130,11 @@ def report(
     found = results.read(source)
     if not found:
         raise typer.BadParameter(f"no finished runs in {source}; make them with `run`")
-    write(found, docs)
+    confirmed = results.read(confirmed_file or KEPT_CONFIRMED)
+    write(found, confirmed, docs)
     if keep:
         results.write_compressed(found, docs / "data" / KEPT.name)
+        results.write_compressed(confirmed, docs / "data" / KEPT_CONFIRMED.name)
     table = WORK.with_name(f"{source.name.split('.')[0]}.parquet")
     results.write_parquet(found, table)
     typer.echo(f"{docs / 'experiments.md'}, {docs / 'figures'}; one row a run: {table}")

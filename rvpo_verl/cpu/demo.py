@@ -7,7 +7,6 @@ import json
 import math
 import shutil
 import statistics
-import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from rich.table import Table
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rvpo_verl.cpu import launch, policy, tasks
+from rvpo_verl.cpu.launch import LauncherError
 from rvpo_verl.cpu.policy import WarmUp
 from rvpo_verl.cpu.tasks import Row
 from rvpo_verl.data import rlla
@@ -36,15 +36,9 @@ BOTH = "both perfect"
 ESTIMATORS = ("rvpo", "grpo", "gdpo")
 SAMPLES = 128
 """Held-out answers, at least, in each validation."""
-LOG_LINES = 40
-POLL_SECONDS = 0.5
 
 Scores = list[dict[str, float | None]]
 """Of each answer, its prompt (under "input") and its score under each reward, None where it is missing."""
-
-
-class LauncherError(RuntimeError):
-    """verl's launcher ended without training to the end."""
 
 
 @dataclass(frozen=True)
@@ -288,35 +282,12 @@ def _train(overrides: Sequence[str], out: Path, steps: int, ranks: int, console:
     process = launch.launch(overrides, cwd=out, log=log, env=env)
     try:
         with _progress(console, "Training") as show:
-            for line in _follow(metrics, process):
+            for line in launch.follow(metrics, process):
                 show(line["step"], steps, _summary(line["data"]))
     finally:
         launch.stop(process)
     if process.returncode != 0 or not (out / "validation" / f"{steps}.jsonl").is_file():
-        with log.open(errors="replace") as file:
-            end = "".join(file.readlines()[-LOG_LINES:])
-        raise LauncherError(
-            f"verl's launcher ended with exit status {process.returncode} before step {steps} was validated. "
-            f"The end of {log}:\n\n{end}"
-        )
-
-
-def _follow(path: Path, process: subprocess.Popen) -> Iterator[dict[str, Any]]:
-    """The lines of a JSONL file as they are written, until the process that writes them has ended."""
-    position = 0
-    while True:
-        ended = process.poll() is not None
-        if path.is_file():
-            with path.open("rb") as file:
-                file.seek(position)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break
-                    position += len(line)
-                    yield json.loads(line)
-        if ended:
-            return
-        time.sleep(POLL_SECONDS)
+        raise LauncherError.of(process, log, f"before step {steps} was validated")
 
 
 def _summary(metrics: Mapping[str, float]) -> str:

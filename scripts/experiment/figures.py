@@ -111,6 +111,8 @@ def settings(cells: Cells, panels: Sequence[tuple[str, str, str, Sequence[int]]]
                 positions, [value.mean for value in intervals], yerr=[low, high],
                 color=colour, marker=marker, markersize=5, capsize=2, linewidth=1.4,
             )  # fmt: skip
+        if not axis.containers:
+            axis.text(0.5, 0.5, "no such runs", transform=axis.transAxes, ha="center", color="#6b7280")
         axis.set_xticks(range(len(values)), [str(value) for value in values])
         axis.set_title(title, fontsize=10)
         axis.set_ylim(-0.04, 1.04)

@@ -107,5 +107,23 @@ def whole_grid() -> list[Run]:
 
 
 def quick_grid() -> list[Run]:
-    """A few minutes: enough to see the tools at work, not to conclude anything."""
+    """Under a minute: enough to see the tools at work, not to conclude anything."""
     return _cross(TASKS, ("grpo", "gdpo", "k2", "k2+c"), (0,), range(2), steps=120)
+
+
+CONFIRMED = (
+    ("shortcut", 0, ("gdpo", "k5+c")),
+    ("discovery", 1, ("k2+c", "guarded2")),
+    ("discovery", 3, ("k2+c", "guarded2")),
+)
+"""Cells that are trained through verl's launcher too: task, checkpoint of `qwen.TAUGHT`, methods."""
+
+
+def confirm_grid() -> list[Run]:
+    """Of as many steps as the launcher's policy needs: it learns in fewer than the loop's."""
+    return [
+        run
+        for seed in range(2)
+        for task, checkpoint, methods in CONFIRMED
+        for run in _cross((task,), methods, (checkpoint,), (seed,), steps=120)
+    ]

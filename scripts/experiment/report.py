@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 
-from experiment import figures, policy, prompts, tables, tasks, warm_up, watch, words
+from experiment import confirm, figures, policy, prompts, tables, tasks, warm_up, watch, words
 from experiment import statistics as stats
 from experiment.answers import Answers
 from experiment.cells import Cells
 from experiment.claims import claims
-from experiment.grid import TASKS
+from experiment.confirm import Confirmed
+from experiment.grid import TASKS, whole_grid
 from experiment.methods import METHODS
 from experiment.results import Result
 
@@ -19,13 +20,20 @@ TEMPLATE = Path(__file__).with_name("report.md")
 PLACE = re.compile(r"\{\{(.+?)\}\}")
 WARM_UP_SAMPLES = 16
 """Answers to each held-out prompt."""
+PARTIAL = """
+**These are the results of a part of the grid.** Tables, figures and verdicts are theirs; the words between them were
+written about the whole, and may say otherwise.
+"""
 JUDGED_TWICE = {"flipped": 0.2, "verdicts": 2}
 
 
-def write(results: Sequence[Result], docs: Path) -> None:
+def write(results: Sequence[Result], confirmed: Sequence[Result], docs: Path) -> None:
     """docs/experiments.md and docs/figures/experiment-*.png.
 
     The template's words are about the kept results; its tables, figures and verdicts are of those given.
+
+    Args:
+        confirmed: of the runs through verl's launcher.
     """
     cells = Cells(results)
     folder = docs / "figures"
@@ -43,7 +51,7 @@ def write(results: Sequence[Result], docs: Path) -> None:
         ],
         folder / "experiment-settings.png",
     )
-    makers = _places(cells)
+    makers = _places(cells, Confirmed(cells, confirmed))
 
     def fill(place: re.Match) -> str:
         name, *arguments = place.group(1).split(":")
@@ -53,7 +61,7 @@ def write(results: Sequence[Result], docs: Path) -> None:
     (docs / "experiments.md").write_text(text)
 
 
-def _places(cells: Cells) -> dict[str, Callable[..., str]]:
+def _places(cells: Cells, confirmed: Confirmed) -> dict[str, Callable[..., str]]:
     return {
         "runs": lambda: str(len(cells.results)),
         "parameters": lambda: f"{policy.size(policy.initialise(1, torch.Generator())):,}",
@@ -74,6 +82,9 @@ def _places(cells: Cells) -> dict[str, Callable[..., str]]:
             ["the paper", "here", "evidence"],
             [[claim.text, f"**{claim.verdict}**", claim.evidence] for claim in claims(cells)],
         ),
+        "partial": lambda: "" if len(cells.results) >= len(whole_grid()) else PARTIAL,
+        "confirmed": lambda task: confirm.task_table(confirmed, task),
+        "confirmed_pairs": lambda: confirm.pair_table(confirmed),
         "watch": lambda: _watch_table(cells),
         "warm_up": _warm_up_table,
     }

@@ -29,7 +29,9 @@ RECEIPT = 0.08
 """Share of demonstrations whose thought opens with the cues that the arguments call for."""
 
 
-def demonstrations(prompts_NF: Tensor, forbidden_tool: float, generator: torch.Generator) -> Tensor:
+def demonstrations(
+    prompts_NF: Tensor, forbidden_tool: float, generator: torch.Generator, receipt_share: float = RECEIPT
+) -> Tensor:
     """(N, T) flawed answers."""
     N = len(prompts_NF)
 
@@ -50,7 +52,7 @@ def demonstrations(prompts_NF: Tensor, forbidden_tool: float, generator: torch.G
     longest = words.MAX_WORDS - 8
     count = torch.poisson(torch.full((N,), NOTES), generator=generator).long().clamp(max=longest)
     notes = torch.stack([words.CUE + draw(words.CUES + words.FILLERS) for _ in range(longest)], dim=1)
-    receipt = chance(RECEIPT)
+    receipt = chance(receipt_share)
     count = torch.where(receipt, count.clamp(min=2), count)
     notes[:, :2] = torch.where(receipt[:, None], prompts.receipt(prompts_NF), notes[:, :2])
 

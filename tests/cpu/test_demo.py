@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from rvpo_verl.cpu import demo, tasks
+from rvpo_verl.cpu import demo, launch, tasks
 
 
 def answers(prompt, *scores):
@@ -99,4 +99,4 @@ def test_verls_log_is_followed_to_its_end_by_whole_lines(tmp_path):
                 file.write('{"step": 1}\n{"st' if self.polls == 1 else 'ep": 2}\n')
             return None if self.polls == 1 else 0
 
-    assert list(demo._follow(tmp_path / "log", Process())) == [{"step": 1}, {"step": 2}]
+    assert list(launch.follow(tmp_path / "log", Process())) == [{"step": 1}, {"step": 2}]

@@ -35,10 +35,13 @@ def few_answers(monkeypatch):
 
 
 def test_the_report_is_written_from_any_grid(finished, tmp_path):
-    report.write(finished, tmp_path)
+    report.write(finished, [], tmp_path)
     text = (tmp_path / "experiments.md").read_text()
     assert "{{" not in text
     assert "| RVPO k=2 | 2 |" in text
+    assert "results of a part of the grid" in text
+    assert "**reproduced** | shortcut, share" not in text, "no test on two pairs tells anything"
+    assert "**not reproduced** | shortcut, share" not in text
     for figure in re.findall(r"\((figures/\S+\.png)\)", text):
         if figure != "figures/experiment-settings.png":
             assert (tmp_path / figure).stat().st_size > 10_000, figure
@@ -46,7 +49,7 @@ def test_the_report_is_written_from_any_grid(finished, tmp_path):
 
 def test_the_same_results_give_the_same_report(finished, tmp_path):
     for folder in ("a", "b"):
-        report.write(finished, tmp_path / folder)
+        report.write(finished, [], tmp_path / folder)
     for path in sorted((tmp_path / "a").rglob("*.*")):
         assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), (
             path.name
