@@ -33,7 +33,7 @@ class Difference:
 
     interval: Interval
     p: float
-    """Two-sided, of no difference; below 0.05 where the 95% interval leaves out 0."""
+    """Two-sided, of no difference; from 6 samples on below 0.05 where the 95% interval leaves out 0."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def compare(
     """
     The score itself is computed anew on every resample, so that a cut at 0 is one there too. The p-value is twice
     the smaller share of resamples whose difference is at most, or at least, 0, the observed samples counted with
-    them: never 0, and 1 where nothing differs.
+    them: never 0, and 1 where nothing differs. Nor is it below 2^(1-N), the least that the signs of N differences can
+    say: all resamples of two samples may agree, which means little.
 
     Raises:
         ValueError: no samples, or a value that is not finite.
@@ -80,7 +81,7 @@ def compare(
         differences=[
             Difference(
                 _interval(scores_L[log] - scores_L[0], drawn_differences_LR[log]),
-                _p_value(drawn_differences_LR[log]),
+                max(_p_value(drawn_differences_LR[log]), 2.0 ** (1 - samples)),
             )
             for log in range(1, logs)
         ],

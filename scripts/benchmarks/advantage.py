@@ -51,7 +51,7 @@ LARGE = Workload(131072, 17, 16, 2048)
 LARGE_MEMORY_GB = 24
 REPEATS = 9
 
-MASK = "the mask, int64 and so twice the output's size, is read twice; where it is small, operations on B × M weigh too"
+MASK = "the mask to read is int64, twice the output's size: that makes 1.4 writes of it; the rest is float64 on B × M"
 JSON = "most of it is reading the rewards, a kilobyte of JSON a response, which GDPO is given as arrays"
 
 

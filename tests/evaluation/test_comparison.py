@@ -100,17 +100,17 @@ def test_logs_are_named_by_what_tells_them_apart(tmp_path):
 
 def test_table_markdown_and_picture_say_what_was_compared(tmp_path):
     groups = [("", "overall"), ("axis", "accuracy"), ("theme", "hedging")]
-    first = result({name: dict.fromkeys(groups, 0.25) for name in "abc"})
-    second = result({name: dict.fromkeys(groups, 0.5) for name in "abc"}, judge="other")
+    first = result({name: dict.fromkeys(groups, 0.25) for name in "abcdefghij"})
+    second = result({name: dict.fromkeys(groups, 0.5) for name in "abcdefghij"}, judge="other")
     comparison = compared(first, second)
     console = Console(width=120, record=True)
     show(comparison, console)
     text = console.export_text()
-    assert "task: 3 samples paired" in text
+    assert "task: 10 samples paired" in text
     assert "+0.250 [+0.250, +0.250]" in text
     markdown = as_markdown([comparison])
     assert (
-        "| axis accuracy | 3 | 0.250 [0.250, 0.250] | 0.500 [0.500, 0.500] | +0.250 [+0.250, +0.250] | 0.010 |"
+        "| axis accuracy | 10 | 0.250 [0.250, 0.250] | 0.500 [0.500, 0.500] | +0.250 [+0.250, +0.250] | 0.010 |"
         in (markdown)
     )
     assert "Warning: the judge differs" in markdown

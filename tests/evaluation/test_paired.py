@@ -16,7 +16,8 @@ def slow(first, second, statistic, resamples, seed):
         drawn.append(statistic([second[i] for i in chosen]) - statistic([first[i] for i in chosen]))
     not_above = sum(difference <= 0 for difference in drawn)
     not_below = sum(difference >= 0 for difference in drawn)
-    return sorted(drawn), min(1.0, 2 * (1 + min(not_above, not_below)) / (1 + resamples))
+    p = min(1.0, 2 * (1 + min(not_above, not_below)) / (1 + resamples))
+    return sorted(drawn), max(p, 2.0 ** (1 - len(first)))
 
 
 def slow_clipped_mean(values):
@@ -79,6 +80,13 @@ def test_p_is_below_5_percent_where_the_interval_leaves_out_zero():
         leaves_out = difference.interval.low > 0 or difference.interval.high < 0
         if not 0.045 < difference.p < 0.055:
             assert (difference.p < 0.05) == leaves_out
+
+
+@pytest.mark.parametrize(("samples", "p"), [(1, 1.0), (2, 0.5), (5, 0.0625), (6, 0.03125)])
+def test_a_handful_of_samples_that_agree_proves_little(samples, p):
+    (difference,) = compare(np.array([np.zeros(samples), np.ones(samples)])).differences
+    assert difference.interval.low == 1.0
+    assert difference.p == p
 
 
 def test_scores_that_are_all_cut_to_zero_do_not_differ_though_their_means_do():
