@@ -23,6 +23,8 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.closed = False
         self.unused_since = 0.0
+        self._ends_with_connection = False
+        """Nothing but the end of the connection says where the answer ends."""
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Answer] | None = None
 
@@ -38,6 +40,7 @@ class Connection(asyncio.Protocol):
         """
         loop = asyncio.get_running_loop()
         self._parser, self._until_head = httptools.HttpResponseParser(self), until_head
+        self._ends_with_connection = False
         self._answer = loop.create_future()
         timer = loop.call_later(timeout, self._fail, TimeoutError())
         try:
@@ -87,8 +90,6 @@ class Connection(asyncio.Protocol):
 
     # Called by httptools.
 
-    _ends_with_connection = False
-
     def on_message_begin(self) -> None:
         if self._answer.done():
             self.closed = True  # a second answer
@@ -99,7 +100,8 @@ class Connection(asyncio.Protocol):
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        self._ends_with_connection = not {"content-length", "transfer-encoding"} & self._headers.keys()
+        framed = {"content-length", "transfer-encoding"} & self._headers.keys()
+        self._ends_with_connection = not framed and self._parser.get_status_code() >= 200
         if self._until_head:
             self._succeed()
 

@@ -108,6 +108,7 @@ def test_a_request_is_sent_as_it_should_be():
         ([b"HTTP/1.1 200 OK\r\nContent-Length: no\r\n\r\n"], False),
         ([b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"], False),
         ([], True),
+        ([b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"], True),  # and nothing after it
     ],
 )
 def test_what_is_no_answer_is_a_failed_connection(answer, closes):
@@ -269,8 +270,8 @@ def test_a_proxy_is_asked_for_the_whole_url(through):
     assert "Proxy-Authorization: Basic bWU6cGFzcyB3b3Jk" in lines
 
 
-def test_tls_goes_through_a_proxys_tunnel(tls, trusted, through):
-    heads = []
+def tunnel_to(heads):
+    """A proxy that keeps the heads of what it is asked."""
 
     async def tunnel(reader, writer):
         head = await reader.readuntil(b"\r\n\r\n")
@@ -286,8 +287,14 @@ def test_tls_goes_through_a_proxys_tunnel(tls, trusted, through):
 
         await asyncio.gather(copy(reader, back), copy(there, writer))
 
+    return tunnel
+
+
+def test_tls_goes_through_a_proxys_tunnel(tls, trusted, through):
+    heads = []
+
     async def ask_it(peer):
-        async with listening(peer, tls) as port, listening(tunnel) as proxy:
+        async with listening(peer, tls) as port, listening(tunnel_to(heads)) as proxy:
             through("https", f"http://me:password@127.0.0.1:{proxy}")
             return port, await ask_twice(f"https://localhost:{port}/v1")
 
@@ -298,6 +305,16 @@ def test_tls_goes_through_a_proxys_tunnel(tls, trusted, through):
     assert heads[0].startswith(f"CONNECT localhost:{port} HTTP/1.1\r\n")
     assert "Proxy-Authorization" in heads[0]
     assert "Proxy-Authorization" not in peer.requests[0][0].decode()
+
+
+def test_a_tunnel_that_closes_without_an_answer_is_a_failed_connection(tls, trusted, through):
+    async def ask_it():
+        async with listening(Peer([], closes=True), tls) as port, listening(tunnel_to([])) as proxy:
+            through("https", f"127.0.0.1:{proxy}")
+            await ask(Server(f"https://localhost:{port}"))
+
+    with pytest.raises(ConnectionError):
+        asyncio.run(ask_it())
 
 
 def test_a_proxy_that_refuses_is_a_failed_connection(through):
