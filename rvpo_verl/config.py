@@ -21,10 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-
-class ConfigError(ValueError):
-    """A configuration that cannot train as written."""
-
+from rvpo_verl.errors import ConfigError
 
 RESERVED_NAMES = frozenset(
     {

@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from scripted_judge import scripted_judge
 
-from rvpo_verl.judge.criteria import read_rubric
 from rvpo_verl.judge.prompt import INSTRUCTIONS, Subject, question
 from rvpo_verl.judge.verdict import read_verdicts, response_format
 from rvpo_verl.rewards.rubric import rubric
 from rvpo_verl.rewards.score import Score
+from rvpo_verl.rubric import read_rubric
 
 
 def work(judge, peer, workers, responses, criteria, chars, ready, go, results):

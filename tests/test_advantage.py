@@ -9,7 +9,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rvpo_verl.advantage import (
+from rvpo_verl.core.advantage import (
     advantage,
     aggregate,
     broadcast,

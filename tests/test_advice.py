@@ -3,7 +3,7 @@
 import pytest
 from test_metrics import metrics_of
 
-from rvpo_verl.advice import WINDOW, Watch, follow
+from rvpo_verl.core.monitor import WINDOW, Watch, follow
 
 
 def step(**rewards):

@@ -3,8 +3,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from rvpo_verl.best import best_step
 from rvpo_verl.cli import app
+from rvpo_verl.report.best import best_step
 
 
 def write(path, steps):

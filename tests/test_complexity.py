@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rvpo_verl.estimator import CONTEXT, AdvantageContext, compute_rvpo_advantage
+from rvpo_verl.attach.estimator import CONTEXT, AdvantageContext, compute_rvpo_advantage
 from rvpo_verl.rewards.tool_call_parser import MAX_BRACKETS, UnparsableError, parse_calls, read_json
 from rvpo_verl.rewards.vector import RewardVector
 

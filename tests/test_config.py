@@ -1,6 +1,7 @@
 import pytest
 
-from rvpo_verl.config import AdvantageConfig, ConfigError, RewardsConfig, parse
+from rvpo_verl.config import AdvantageConfig, RewardsConfig, parse
+from rvpo_verl.errors import ConfigError
 
 
 def refused(model, values):

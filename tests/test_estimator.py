@@ -5,9 +5,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from rvpo_verl import advantage as math
-from rvpo_verl.config import ConfigError
-from rvpo_verl.estimator import CONTEXT, AdvantageContext, compute_rvpo_advantage
+from rvpo_verl.attach.estimator import CONTEXT, AdvantageContext, compute_rvpo_advantage
+from rvpo_verl.core import advantage as math
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.vector import RewardVector
 
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from rvpo_verl.advantage import advantage
-from rvpo_verl.metrics import batch_metrics
+from rvpo_verl.core.advantage import advantage
+from rvpo_verl.core.metrics import batch_metrics
 
 NAN = math.nan
 

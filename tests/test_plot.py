@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from rvpo_verl.plot import _labels, _read, plot
+from rvpo_verl.report.plot import _labels, _read, plot
 
 
 def write(path, *steps):
@@ -58,7 +58,7 @@ def test_plotting_touches_no_global_state(log, tmp_path):
 
     code = (
         "import importlib.util, pathlib, sys; importlib.util.find_spec = lambda name, *_: None\n"
-        "from rvpo_verl.plot import plot\n"
+        "from rvpo_verl.report.plot import plot\n"
         f"plot([pathlib.Path({str(log)!r})], {str(tmp_path / 'x.png')!r}); print('matplotlib.pyplot' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

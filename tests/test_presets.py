@@ -6,8 +6,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 import rvpo_verl
+from rvpo_verl.attach.estimator import advantage_config
 from rvpo_verl.config import AdvantageConfig, Schedule
-from rvpo_verl.estimator import advantage_config
 
 FOLDER = Path(rvpo_verl.__file__).parent / "conf"
 PRESETS = sorted(path.stem for path in (FOLDER / "rvpo").glob("*.yaml"))

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from rvpo_verl.config import AdvantageConfig, parse
-from rvpo_verl.schedule import k_at
+from rvpo_verl.core.schedule import k_at
 
 
 def k_of(value):

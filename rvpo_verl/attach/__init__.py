@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 
-from rvpo_verl.attach.seams import Attachment, on_import, report, require_supported_version
+from rvpo_verl.attach.hooks import Attachment, on_import, report, require_supported_version
 
 __all__ = ["Attachment", "attach", "attach_loudly", "report"]
 

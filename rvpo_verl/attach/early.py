@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from rvpo_verl.attach.seams import wrap
+from rvpo_verl.attach.hooks import wrap
 
 
 def register_search_path(plugins: ModuleType) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from rvpo_verl.attach import vectors
-from rvpo_verl.config import ConfigError, RewardsConfig, parse
-from rvpo_verl.estimator import NAME, advantage_config
+from rvpo_verl.attach.estimator import NAME, advantage_config
+from rvpo_verl.config import RewardsConfig, parse
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.disagreement import disagreements
 from rvpo_verl.rewards.failures import failure_shares
 from rvpo_verl.rewards.vector import RewardVector

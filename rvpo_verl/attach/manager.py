@@ -7,9 +7,9 @@ from packaging.version import Version
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
+from rvpo_verl.attach.hooks import verl_version
 from rvpo_verl.attach.launch import reward_workers, rewards_config
-from rvpo_verl.attach.seams import verl_version
-from rvpo_verl.config import ConfigError
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.call import Sample, Scorer
 from rvpo_verl.rewards.vector import KEY, RewardVector
 

@@ -3,9 +3,9 @@
 from types import ModuleType
 from typing import Any
 
-from rvpo_verl.attach.seams import seam
-from rvpo_verl.config import ConfigError
-from rvpo_verl.estimator import NAME, compute_rvpo_advantage
+from rvpo_verl.attach.estimator import NAME, compute_rvpo_advantage
+from rvpo_verl.attach.hooks import seam
+from rvpo_verl.errors import ConfigError
 
 
 def register_estimator(core_algos: ModuleType) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from rvpo_verl import advice
-from rvpo_verl.attach import handed, launch, vectors
-from rvpo_verl.attach.seams import seam, wrap
+from rvpo_verl.attach import launch, vectors
+from rvpo_verl.attach import native_api as handed
+from rvpo_verl.attach.estimator import CONTEXT, NAME, AdvantageContext, advantage_config
+from rvpo_verl.attach.hooks import seam, wrap
 from rvpo_verl.attach.sessions import last_output_of_session
-from rvpo_verl.estimator import CONTEXT, NAME, AdvantageContext, advantage_config
+from rvpo_verl.core import monitor as advice
 
 
 def attach_trainer(module: ModuleType) -> str:

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rvpo_verl.config import AdvantageConfig, ConfigError
+from rvpo_verl.config import AdvantageConfig
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.vector import KEY, RewardVector
 
 

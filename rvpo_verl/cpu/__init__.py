@@ -4,7 +4,7 @@ Active only with `VERL_PLATFORM=cpu`, in every process of the run. It gives verl
 a `cpu` platform, a rollout engine `hf` on `transformers.generate`, and what `vllm` needs to run there.
 """
 
-from rvpo_verl.attach.seams import on_import
+from rvpo_verl.attach.hooks import on_import
 
 
 def activate() -> None:

@@ -426,7 +426,7 @@ def _verdict(name: str, moved: float, error: float) -> str:
 
 
 def _plot(out: Path, console: Console) -> None:
-    from rvpo_verl.plot import plot
+    from rvpo_verl.report.plot import plot
 
     picture = out / "rewards.png"
     plot([out / "metrics.jsonl"], picture)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from rvpo_verl.attach.seams import seam, wrap
+from rvpo_verl.attach.hooks import seam, wrap
 
 ROLLOUT = "hf"
 

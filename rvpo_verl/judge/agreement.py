@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from rvpo_verl.judge.config import JudgeConfig
-from rvpo_verl.judge.criteria import Criterion
 from rvpo_verl.judge.judge import Judge, Judgement
+from rvpo_verl.rubric import Criterion
 
 OVERALL = "all"
 AT_A_TIME = 256

@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from rvpo_verl.judge.config import JudgeConfig
-from rvpo_verl.judge.criteria import Criterion
 from rvpo_verl.judge.judge import Judge
+from rvpo_verl.rubric import Criterion
 
 MESSAGES = [{"role": "user", "content": "Name the capital of France and a river there."}]
 ANSWER = "The capital of France is Paris, and the Seine flows through it."

@@ -19,10 +19,10 @@ import tenacity
 from rvpo_verl.judge import prompt, verdict
 from rvpo_verl.judge.cache import VerdictCache, fingerprint
 from rvpo_verl.judge.config import EndpointConfig, JudgeConfig
-from rvpo_verl.judge.criteria import Criterion
 from rvpo_verl.judge.endpoint import Completion, Endpoint, JudgeError
 from rvpo_verl.judge.prompt import Subject
 from rvpo_verl.judge.slots import Slots
+from rvpo_verl.rubric import Criterion
 
 logger = logging.getLogger("rvpo_verl.judge")
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rvpo_verl.judge.criteria import Criterion
+from rvpo_verl.rubric import Criterion
 
 VERSION = 1
 """Of what is written here; verdicts that were cached under another are not used."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rvpo_verl.judge.criteria import Criterion
+from rvpo_verl.rubric import Criterion
 
 _decode = json.JSONDecoder(strict=False).raw_decode
 _WORDS = {

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from rvpo_verl.attach.launch import rewards_config
-from rvpo_verl.config import ConfigError
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.registry import resolve
 
 COLUMNS_OF_ARGUMENTS = {

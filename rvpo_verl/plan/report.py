@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rvpo_verl.attach.seams import verl_version
-from rvpo_verl.estimator import NAME, advantage_config
-from rvpo_verl.plan.compose import compose_config
+from rvpo_verl.attach.compose import compose_config
+from rvpo_verl.attach.estimator import NAME, advantage_config
+from rvpo_verl.attach.hooks import verl_version
 from rvpo_verl.plan.data import inspect_files
 from rvpo_verl.plan.memory import Memory, checkpoint_gb, estimate
 from rvpo_verl.plan.model import model_shape

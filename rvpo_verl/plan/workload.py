@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig, OmegaConf
 
-from rvpo_verl.config import ConfigError
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.plan.data import DataFacts
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from rvpo_verl.config import ConfigError, RewardSpec
+from rvpo_verl.config import RewardSpec
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.registry import resolve
 from rvpo_verl.rewards.sample import ARGUMENTS, Sample
 from rvpo_verl.rewards.score import Score

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Awaitable, Collection
 from typing import Any
 
-from rvpo_verl.config import ConfigError, RewardsConfig
+from rvpo_verl.config import RewardsConfig
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.binding import BoundReward, Reading
 from rvpo_verl.rewards.sample import ARGUMENTS, Sample
 from rvpo_verl.rewards.threads import Threads

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rvpo_verl.config import ConfigError
+from rvpo_verl.errors import ConfigError
 
 GROUP = "rvpo_verl.rewards"
 CONTRACT = (

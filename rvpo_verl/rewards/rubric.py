@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from rvpo_verl.config import ConfigError, parse
+from rvpo_verl.config import parse
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.score import Score
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ async def rubric(
         ValueError: the row has no rubric that can be judged.
         ConfigError: the judge's configuration cannot work.
     """
-    from rvpo_verl.judge.criteria import names, read_rubric
+    from rvpo_verl.rubric import names, read_rubric
 
     criteria = read_rubric(extra_info)
     asked = _judge(_frozen(judge), reward_workers, reward_router_address)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.rows import Row, median_ms, medians_ms
-from rvpo_verl import advantage as math
-from rvpo_verl.estimator import CONTEXT, AdvantageContext, compute_rvpo_advantage
+from rvpo_verl.attach.estimator import CONTEXT, AdvantageContext, compute_rvpo_advantage
+from rvpo_verl.core import advantage as math
 from rvpo_verl.rewards.vector import RewardVector
 
 

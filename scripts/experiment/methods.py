@@ -1,6 +1,6 @@
 """What turns the rewards of a batch into advantages, by name.
 
-Everything runs through `rvpo_verl.advantage`; only the variants' aggregation is their own.
+Everything runs through `rvpo_verl.core.advantage`; only the variants' aggregation is their own.
 
 Shapes: R runs, N responses of each run, M rewards. The responses of a group are consecutive.
 """
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from experiment import variants
-from rvpo_verl import advantage as rvpo
 from rvpo_verl.config import Schedule
-from rvpo_verl.schedule import k_at
+from rvpo_verl.core import advantage as rvpo
+from rvpo_verl.core.schedule import k_at
 
 Aggregate = Callable[[Tensor, Tensor, float], Tensor]
 

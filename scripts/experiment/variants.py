@@ -6,7 +6,7 @@ Shapes: B responses, M rewards. Members are the rewards with weight; weights sum
 import torch
 from torch import Tensor
 
-from rvpo_verl.advantage import aggregate
+from rvpo_verl.core.advantage import aggregate
 
 
 def mixed(z_BM: Tensor, weight_BM: Tensor, k: float, share: float) -> Tensor:

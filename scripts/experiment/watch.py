@@ -1,4 +1,4 @@
-"""How often the run-time warnings of rvpo_verl.advice would have been right, on the recorded runs."""
+"""How often the run-time warnings of rvpo_verl.core.monitor would have been right, on the recorded runs."""
 
 import statistics as stdlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from experiment import statistics as stats
 from experiment import tasks
 from experiment.prompts import evaluation
 from experiment.results import Result
-from rvpo_verl.advice import WINDOW, Watch
+from rvpo_verl.core.monitor import WINDOW, Watch
 
 LOST, SOLVED = 0.6, 0.9
 """Share of what is attainable below which a reward is lost at the end; at which a run has solved its task."""

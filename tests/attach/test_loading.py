@@ -11,7 +11,7 @@ ATTACHED = (
     "from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls; "
     "print(get_adv_estimator_fn('rvpo').__module__, get_reward_manager_cls('rvpo').__module__)"
 )
-WHERE = "rvpo_verl.estimator rvpo_verl.attach.manager"
+WHERE = "rvpo_verl.attach.estimator rvpo_verl.attach.manager"
 
 
 def python(code, *arguments, **environment):
@@ -48,7 +48,7 @@ def test_attaching_again_does_no_harm():
         "before = trainer.compute_advantage; "
         "rvpo_verl.attach.attach(); importlib.reload(rvpo_verl); "
         "[importlib.reload(sys.modules[name]) for name in "
-        "('rvpo_verl.estimator', 'rvpo_verl.attach.registries', 'rvpo_verl.attach.seams', 'rvpo_verl.attach')]; "
+        "('rvpo_verl.attach.estimator', 'rvpo_verl.attach.registries', 'rvpo_verl.attach.hooks', 'rvpo_verl.attach')]; "
         "rvpo_verl.attach.attach(); "
         "assert trainer.compute_advantage is before; "
     )
@@ -90,5 +90,5 @@ def test_the_mathematics_needs_no_verl():
         "import importlib.util, sys; find = importlib.util.find_spec; "
         "importlib.util.find_spec = lambda name, *rest: None if name == 'verl' else find(name, *rest); "
     )
-    done = python(f"{hidden}import rvpo_verl.advantage; print('verl' in sys.modules)")
+    done = python(f"{hidden}import rvpo_verl.core.advantage; print('verl' in sys.modules)")
     assert done.stdout.splitlines()[-1] == "False", done.stderr

@@ -3,7 +3,7 @@ import types
 import cloudpickle
 import pytest
 
-from rvpo_verl.attach.seams import UnsupportedVerlError, seam, wrap
+from rvpo_verl.attach.hooks import UnsupportedVerlError, seam, wrap
 
 
 def layout(**members):

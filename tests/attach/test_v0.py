@@ -7,9 +7,9 @@ from omegaconf import OmegaConf
 from verl import DataProto
 from verl.trainer.ppo.ray_trainer import compute_advantage
 
+from rvpo_verl.attach.estimator import advantage_config
 from rvpo_verl.attach.vectors import from_columns
-from rvpo_verl.config import ConfigError
-from rvpo_verl.estimator import advantage_config
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.vector import KEY, RewardVector
 
 KEYS = ["format", "correct"]

@@ -13,10 +13,10 @@ from packaging.version import Version
 from tensordict import NonTensorData, NonTensorStack, TensorDict
 from verl import DataProto
 
-from rvpo_verl import advantage as math
-from rvpo_verl import estimator
-from rvpo_verl.attach.handed import hands_over
-from rvpo_verl.attach.seams import verl_version
+from rvpo_verl.attach import estimator
+from rvpo_verl.attach.hooks import verl_version
+from rvpo_verl.attach.native_api import hands_over
+from rvpo_verl.core import advantage as math
 from rvpo_verl.rewards.vector import KEY, RewardVector
 
 VERSION = Version(verl_version())

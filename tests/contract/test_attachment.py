@@ -9,7 +9,7 @@ import sys
 import pytest
 from packaging.version import Version
 
-from rvpo_verl.attach import seams
+from rvpo_verl.attach import hooks as seams
 
 VERSION = Version(seams.verl_version())
 NINE, EIGHT = Version("0.9"), Version("0.8")
@@ -68,7 +68,10 @@ def test_every_seam_of_this_version_is_found_and_no_other_is_waited_for_in_vain(
 
 def test_estimator_and_manager_are_in_verls_registries(loaded):
     estimator, manager = loaded["registered"]
-    assert estimator in ("rvpo_verl.estimator", "rvpo_verl.attach.handed")  # the second of a patched verl
+    assert estimator in (
+        "rvpo_verl.attach.estimator",
+        "rvpo_verl.attach.native_api",
+    )  # the second of a patched verl
     assert manager == "rvpo_verl.attach.manager"
 
 
@@ -89,7 +92,7 @@ def test_a_trainer_that_belongs_to_the_script_reaches_rays_workers_attached(load
         "import verl.trainer.main_ppo as main_ppo\n"
         "from ray import cloudpickle\n"
         "from rvpo_verl.attach import v1\n"
-        "from rvpo_verl.attach.seams import wrap\n"
+        "from rvpo_verl.attach.hooks import wrap\n"
         "def recorded(config, task_runner_class=None):\n"
         "    trainer = sys.modules['__main__'].PPOTrainer\n"
         f"    open({str(tmp_path / 'trainer')!r}, 'wb').write(cloudpickle.dumps(trainer))\n"
@@ -109,5 +112,5 @@ def test_a_trainer_that_belongs_to_the_script_reaches_rays_workers_attached(load
         f"import pickle; trainer = pickle.load(open({str(tmp_path / 'trainer')!r}, 'rb')); "
         "print(hasattr(trainer._compute_advantage, '_wrapped_by_rvpo'), trainer.__init__._wrapped_by_rvpo)"
     )
-    patched = loaded["registered"][0] == "rvpo_verl.attach.handed"
+    patched = loaded["registered"][0] == "rvpo_verl.attach.native_api"
     assert worker.stdout.split()[-2:] == [str(not patched), "True"], worker.stderr

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from rvpo_verl.attach.seams import verl_version
+from rvpo_verl.attach.hooks import verl_version
 
 SYNC = verl_version().startswith("0.8.")
 LAUNCHERS = ["verl.trainer.main_ppo", *(["verl.trainer.main_ppo_sync"] if SYNC else [])]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import verl
 
-from rvpo_verl.attach.seams import verl_version
+from rvpo_verl.attach.hooks import verl_version
 
 PATCHES = Path(__file__).parents[2] / "patches"
 TREE = Path(verl.__file__).parents[1]

@@ -11,9 +11,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from rvpo_verl.attach.seams import verl_version
-from rvpo_verl.estimator import advantage_config
-from rvpo_verl.plan.compose import compose_config
+from rvpo_verl.attach.compose import compose_config
+from rvpo_verl.attach.estimator import advantage_config
+from rvpo_verl.attach.hooks import verl_version
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SCRIPTS = sorted(str(path.relative_to(RECIPES)) for path in RECIPES.glob("*/run_*.sh"))

@@ -13,10 +13,10 @@ from experiment.loop import FINAL_SAMPLES
 from experiment.methods import METHODS
 from omegaconf import OmegaConf
 
+from rvpo_verl.attach.compose import compose_config
+from rvpo_verl.attach.estimator import advantage_config
 from rvpo_verl.config import AdvantageConfig, RewardsConfig, Schedule, parse
 from rvpo_verl.cpu import policy
-from rvpo_verl.estimator import advantage_config
-from rvpo_verl.plan.compose import compose_config
 from rvpo_verl.rewards.call import Sample, Scorer
 
 

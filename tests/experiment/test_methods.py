@@ -7,7 +7,7 @@ import torch
 from experiment import variants
 from experiment.methods import METHODS, compute
 
-from rvpo_verl.advantage import advantage, aggregate, success_bonus
+from rvpo_verl.core.advantage import advantage, aggregate, success_bonus
 
 GROUP = 4
 

@@ -13,7 +13,7 @@ from rvpo_verl.data.healthbench import HealthBenchReader
 from rvpo_verl.data.options import Options
 from rvpo_verl.judge.check import Run, check
 from rvpo_verl.judge.config import JudgeConfig
-from rvpo_verl.judge.criteria import Criterion, read_rubric
+from rvpo_verl.rubric import Criterion, read_rubric
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 

@@ -11,7 +11,7 @@ from judging import CRITERIA, judge_all, judge_of, judge_one
 from scripted_judge import scripted_judge
 
 from rvpo_verl.judge.cache import VerdictCache
-from rvpo_verl.judge.criteria import Criterion
+from rvpo_verl.rubric import Criterion
 
 SCORING = """
 import asyncio, json, sys

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from rvpo_verl.cli import app
 from rvpo_verl.judge import prompt
 from rvpo_verl.judge.agreement import macro_f1
-from rvpo_verl.judge.criteria import Criterion
 from rvpo_verl.judge.prompt import Subject
+from rvpo_verl.rubric import Criterion
 
 
 def run(*arguments, code=0):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rvpo_verl.judge.criteria import Criterion, names, read_rubric
+from rvpo_verl.rubric import Criterion, names, read_rubric
 
 
 def test_a_row_as_parquet_gives_it_back():

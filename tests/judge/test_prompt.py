@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from rvpo_verl.judge.criteria import Criterion
 from rvpo_verl.judge.prompt import INSTRUCTIONS, Subject, clean, question
+from rvpo_verl.rubric import Criterion
 
 MESSAGES = [{"role": "user", "content": "What helps?"}]
 

@@ -1,8 +1,8 @@
 import jsonschema
 import pytest
 
-from rvpo_verl.judge.criteria import Criterion
 from rvpo_verl.judge.verdict import MalformedError, read_verdicts, response_format
+from rvpo_verl.rubric import Criterion
 
 BINARY, GRADED = Criterion(criterion="a"), Criterion(criterion="b", levels=4)
 ONE, BOTH = {"1": BINARY}, {"1": BINARY, "2": GRADED}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from verl.trainer.ppo.ray_trainer import compute_advantage
 
-from rvpo_verl.attach.handed import hands_over
+from rvpo_verl.attach.native_api import hands_over
 
 pytestmark = [
     pytest.mark.launcher,

@@ -5,7 +5,7 @@ import pyarrow.parquet
 import pytest
 from omegaconf import OmegaConf
 
-from rvpo_verl.config import ConfigError
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.plan.data import DataFacts, inspect_files
 from rvpo_verl.plan.memory import checkpoint_gb, estimate
 from rvpo_verl.plan.model import QWEN2_5

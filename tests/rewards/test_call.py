@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from rvpo_verl.config import ConfigError, RewardsConfig, parse
+from rvpo_verl.config import RewardsConfig, parse
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.call import Sample, Scorer
 
 SAMPLE = Sample("the response", ground_truth="the truth", data_source="math", extra_info={"limit": 3})

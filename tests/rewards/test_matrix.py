@@ -1,6 +1,6 @@
 import numpy as np
 
-from rvpo_verl.rewards.matrix import RewardMatrix
+from rvpo_verl.core.batch import RewardMatrix
 from rvpo_verl.rewards.vector import RewardVector
 
 

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from rvpo_verl.config import ConfigError
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.registry import available, resolve
 
 

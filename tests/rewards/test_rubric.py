@@ -9,11 +9,12 @@ from omegaconf import OmegaConf
 from scripted_judge import fault_of, scripted_judge, verdict_of
 
 from rvpo_verl.attach import launch
-from rvpo_verl.config import ConfigError, RewardsConfig, parse
-from rvpo_verl.judge.criteria import Criterion
+from rvpo_verl.config import RewardsConfig, parse
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.judge.prompt import Subject, question
 from rvpo_verl.rewards.call import Sample, Scorer
 from rvpo_verl.rewards.disagreement import disagreements
+from rvpo_verl.rubric import Criterion
 
 MESSAGES = [{"role": "user", "content": "What helps?"}]
 RUBRIC = [

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from rvpo_verl import estimator
-from rvpo_verl.attach import launch, vectors
+from rvpo_verl.attach import estimator, launch, vectors
+from rvpo_verl.attach.estimator import CONTEXT, NAME, AdvantageContext, advantage_config
 from rvpo_verl.attach.sessions import last_output_of_session
-from rvpo_verl.estimator import CONTEXT, NAME, AdvantageContext, advantage_config
 
 
 def hands_over(function: Any) -> bool:
@@ -48,7 +47,7 @@ def compute_rvpo_advantage(
             and `is_padding`.
         meta_info: has the steps where no trainer calls.
 
-    See `rvpo_verl.estimator.compute_rvpo_advantage` for the others, and what is returned and raised.
+    See `rvpo_verl.attach.estimator.compute_rvpo_advantage` for the others, and what is returned and raised.
     """
     settings, rows = advantage_config(config), len(response_mask)
     rewards_of_rows = vectors.from_columns(non_tensor_batch, settings, config, rows)

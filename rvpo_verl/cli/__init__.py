@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
-from rvpo_verl.data.commands import app as data
-from rvpo_verl.judge.commands import app as judge
+from rvpo_verl.cli.data import app as data
+from rvpo_verl.cli.judge import app as judge
 
 
 class _Group(TyperGroup):
@@ -60,7 +60,7 @@ app.add_typer(judge, name="judge")
 @app.command()
 def doctor() -> None:
     """Check versions, how the plugin is loaded, what it attached to, and every reward."""
-    from rvpo_verl.doctor import examine
+    from rvpo_verl.attach.doctor import examine
 
     findings = examine(Console())
     for warning in findings.warnings:
@@ -189,7 +189,7 @@ def plot(
     out: Annotated[Path, typer.Option(dir_okay=False, help="PNG to write.")],
 ) -> None:
     """Draw the rewards and k of one or more runs."""
-    from rvpo_verl.plot import plot as draw
+    from rvpo_verl.report.plot import plot as draw
 
     try:
         draw(logs, out)
@@ -216,7 +216,7 @@ def best(
     ] = False,
 ) -> None:
     """Name the best step of a run by the sum of its rewards and by its lowest reward."""
-    from rvpo_verl import best as choice
+    from rvpo_verl.report import best as choice
 
     if link and checkpoints is None:
         raise ValueError("--link needs --checkpoints FOLDER, which holds what to link to")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from omegaconf import DictConfig, OmegaConf
 
 from rvpo_verl.attach import launch
-from rvpo_verl.config import ConfigError
+from rvpo_verl.errors import ConfigError
 
 CONFIG_NAME = "ppo_trainer"
 

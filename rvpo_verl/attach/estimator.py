@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rvpo_verl import advantage as math
-from rvpo_verl.config import AdvantageConfig, ConfigError, parse
-from rvpo_verl.metrics import batch_metrics
-from rvpo_verl.rewards.matrix import RewardMatrix
+from rvpo_verl.config import AdvantageConfig, parse
+from rvpo_verl.core import advantage as math
+from rvpo_verl.core.batch import RewardMatrix
+from rvpo_verl.core.metrics import batch_metrics
+from rvpo_verl.core.schedule import k_at
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.vector import RewardVector
-from rvpo_verl.schedule import k_at
 
 NAME = "rvpo"
 

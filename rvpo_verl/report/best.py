@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rvpo_verl.logs import SCORE, Curve, read_curves, trained, validated
+from rvpo_verl.report.logs import SCORE, Curve, read_curves, trained, validated
 
 CHECKPOINT = "global_step_"
 

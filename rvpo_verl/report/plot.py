@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rvpo_verl.logs import SCORE, Curve, read_curves, trained, validated
+from rvpo_verl.report.logs import SCORE, Curve, read_curves, trained, validated
 
 K = "rvpo/k"
 CONSTANT = "rvpo/constant_groups/share"

@@ -9,7 +9,7 @@ Shapes: B responses, M rewards, G groups, F reward families (the names they are 
 import torch
 from torch import Tensor
 
-from rvpo_verl.advantage import Advantage, softmin_weights
+from rvpo_verl.core.advantage import Advantage, softmin_weights
 
 
 def batch_metrics(

@@ -1,0 +1,1 @@
+"""The method: torch and numpy only; tensors in, tensors out."""

@@ -1,0 +1,1 @@
+"""What a training logged: curves, plots, the best step."""
