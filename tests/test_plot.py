@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from rvpo_verl.errors import UserError
 from rvpo_verl.report.plot import _labels, _read, plot
 
 
@@ -84,9 +85,9 @@ def test_runs_are_told_apart_by_as_much_of_their_path_as_it_takes(tmp_path):
         ("[1]", "line 1: TypeError"),
     ],
 )
-def test_a_file_that_is_no_log_of_rvpo_says_what_was_found(tmp_path, text, message):
+def test_a_file_without_metrics_of_rvpo_says_what_was_found(tmp_path, text, message):
     (tmp_path / "log.jsonl").write_text(text)
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(UserError) as error:
         plot([tmp_path / "log.jsonl"], tmp_path / "x.png")
     assert message in str(error.value)
     assert "log.jsonl" in str(error.value)
