@@ -30,7 +30,7 @@ def compare(
     for file in out or ():
         if file.suffix not in (".md", ".png"):
             raise UserError(f"--out {file}: expected a file that ends in .md or .png")
-    with optional_packages(["inspect_ai", "matplotlib"], "comparing", INSTALLATION):
+    with optional_packages(["inspect_ai", "matplotlib", "scipy"], "comparing", INSTALLATION):
         from rvpo_verl.evaluation import comparison, table
 
         comparisons = comparison.compare_logs(logs, resamples=resamples, seed=seed)
