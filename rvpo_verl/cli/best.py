@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from rvpo_verl.cli.console import new_table, print_table
+from rvpo_verl.cli.console import new_table, print_tables
 from rvpo_verl.errors import UserError
 
 
@@ -39,4 +39,4 @@ def best(
         table.add_row(criterion, str(candidate.step), f"{candidate.sum:.3f}", escape(lowest), escape(rewards))
         if link and folders is not None:
             link_checkpoint(folders[candidate.step], f"best_by_{criterion}")
-    print_table(table)
+    print_tables(table)

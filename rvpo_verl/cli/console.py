@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -24,8 +24,10 @@ def new_table(*columns: str, title: str | None = None, show_header: bool = True)
     return table
 
 
-def print_table(table: Table) -> None:
-    Console().print(table)
+def print_tables(*tables: RenderableType) -> None:
+    console = Console()
+    for table in tables:
+        console.print(table)
 
 
 def print_text(text: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from rvpo_verl.cli.console import new_table, print_table, print_text, write_json
+from rvpo_verl.cli.console import new_table, print_tables, print_text, write_json
 from rvpo_verl.cli.options import JsonFile, Mode
 from rvpo_verl.data.options import Ambiguous, Duplicates, Shape, Weights
 from rvpo_verl.errors import UserError
@@ -156,7 +156,7 @@ def rlla(
         ", ".join(f"{part}: {count}" for part, count in checked.parts.items()),
         ", ".join(f"{number} with {count}" for count, number in checked.calls.items()),
     )
-    print_table(table)
+    print_tables(table)
     show_findings(Console(), summary["findings"])
     if out is not None:
         if not checked.usable:

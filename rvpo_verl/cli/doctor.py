@@ -4,7 +4,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from rvpo_verl.cli.console import new_table, print_error, print_table, print_warning
+from rvpo_verl.cli.console import new_table, print_error, print_tables, print_warning
 
 COLORS = {"attached": "green", "loads": "green", "failed": "red", "fails": "red", "cannot be imported": "red"}
 
@@ -17,22 +17,22 @@ def doctor() -> None:
     versions = new_table("package", "version", title="Versions")
     for package, version in report.versions.items():
         versions.add_row(package, version or "[dim]not installed[/dim]")
-    print_table(versions)
+    tables = [versions]
     if report.loading:
         loading = new_table("way", "state", title="How verl loads the plugin")
         for way, state in report.loading.items():
             loading.add_row(way, escape(state))
-        print_table(loading)
+        tables.append(loading)
     if report.attachments:
         attachments = new_table("module", "state", "what", title="Attached to verl")
         for attachment in report.attachments:
             attachments.add_row(attachment.module, _colored(attachment.state), escape(attachment.detail))
-        print_table(attachments)
+        tables.append(attachments)
     rewards = new_table("reward", "from", "state", title="Rewards")
     for reward, error in report.rewards:
         state = _colored("loads") if error is None else f"{_colored('fails')} {escape(error)}"
         rewards.add_row(reward.name, escape(f"{reward.distribution}, {reward.target}"), state)
-    print_table(rewards)
+    print_tables(*tables, rewards)
 
     for warning in report.warnings:
         print_warning(warning)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from rvpo_verl.cli.console import new_table, print_table, print_warning
+from rvpo_verl.cli.console import new_table, print_tables, print_warning
 
 if TYPE_CHECKING:
     from rvpo_verl.plan.plan import Plan
@@ -34,7 +34,7 @@ def plan(
     table = new_table("", "", title=f"{main}, verl {verl_version()}", show_header=False)
     for name, value in [*_run_lines(made), *_memory_lines(made, gpu_memory)]:
         table.add_row(name, escape(value))
-    print_table(table)
+    print_tables(table)
     for warning in made.warnings:
         print_warning(warning)
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from rvpo_verl.cli.console import new_table, print_table, print_text
+from rvpo_verl.cli.console import new_table, print_tables, print_text
 from rvpo_verl.cli.options import Mode, parse_json_object
 from rvpo_verl.errors import UserError
 
@@ -40,7 +40,7 @@ def list_rewards() -> None:
         except UserError as error:
             arguments, what = "", f"cannot be used: {error}"
         table.add_row(*map(escape, (reward.name, origin, arguments, what)))
-    print_table(table)
+    print_tables(table)
     print_text(f"Arguments that a reward may name: {', '.join(ARGUMENTS)}; any other comes from its kwargs.")
 
 
