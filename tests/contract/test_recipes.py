@@ -12,8 +12,8 @@ import pyarrow.parquet
 import pytest
 
 from rvpo_verl.attach.compose import compose_config
-from rvpo_verl.attach.estimator import advantage_config
 from rvpo_verl.attach.hooks import verl_version
+from rvpo_verl.attach.verl_config import advantage_config
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SCRIPTS = sorted(str(path.relative_to(RECIPES)) for path in RECIPES.glob("*/run_*.sh"))
