@@ -131,7 +131,7 @@ def test_a_row_that_cannot_be_scored_is_named_with_its_field(write, row, message
     ("arguments", "message"),
     [
         (("tool_cal_format",), "did you mean 'tool_call_format'?"),
-        (("length", "--kwargs", '{"max_length": 9, "buffer": 1}'), "'response_ids' cannot be had here"),
+        (("length", "--kwargs", '{"max_length": 9, "buffer": 1}'), "'response_ids' is not available here"),
         (
             ("regex", "--kwargs", '{"pattern": "x"}', "--mode", "strict"),
             "mode='strict': it takes no such argument",
