@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rvpo_verl.data.options import Ambiguous, Duplicates, Shape, Weights
+from rvpo_verl.errors import UserError
 
 app = typer.Typer(
     no_args_is_help=True, help="Rubric data sets and RLLA into verl's parquet, and what came out."
@@ -81,26 +82,20 @@ def prepare(
     from rvpo_verl.data.rows import write_rows
     from rvpo_verl.data.show import show
 
-    known = preparing.DATASETS.get(dataset)
-    if known is None and shape is None:
-        raise ValueError(
-            f"{dataset!r} is none of {', '.join(preparing.DATASETS)}; for data of your own say in which schema "
-            "it is: --shape rar or --shape healthbench"
-        )
     files = {"train": train, "val": val, "test": test}
     prepared = preparing.prepare(
         dataset,
-        shape or known.shape,
+        shape or preparing.shape_of(dataset),
         preparing.sources(dataset, files, hub),
         Options(weights, ambiguous, duplicates, parse_openings(polarity or []), benchmark_as_train),
     )
-    told = report(prepared.splits, prepared.findings, prepared.rows_read)
-    show(Console(), told, next(iter(prepared.splits.values()))[0])
+    found = report(prepared.splits, prepared.findings, prepared.rows_read)
+    _print(*show(found, next(iter(prepared.splits.values()))[0]))
     if out is not None:
         for split, rows in prepared.splits.items():
             write_rows(rows, out / f"{split}.parquet")
             _say(f"{out / split}.parquet: {len(rows)} rows")
-    _write(json_file, told)
+    _write(json_file, found)
 
 
 @app.command()
@@ -123,11 +118,11 @@ def preview(
     by_file = {str(file): read_rows(file) for file in files}
     everything = [each for rows in by_file.values() for each in rows]
     if row > len(everything):
-        raise ValueError(f"--row {row}: there are {len(everything)} rows")
+        raise UserError(f"--row {row}: there are {len(everything)} rows")
     splits, findings = inspect_rows(by_file)
-    told = report(splits, findings)
-    show(Console(), told, everything[row - 1])
-    _write(json_file, told)
+    found = report(splits, findings)
+    _print(*show(found, everything[row - 1]))
+    _write(json_file, found)
 
 
 @app.command()
@@ -148,12 +143,13 @@ def rlla(
     """Check the ground truths of RLLA against the rewards for tool calling, and write those they can read."""
     from dataclasses import asdict
 
-    from rvpo_verl.data.rlla import check_rlla, read_rlla, write_parquet
+    from rvpo_verl.data.rlla import check_rlla, read_rlla
     from rvpo_verl.data.show import show_findings
+    from rvpo_verl.files import write_parquet
 
     rows = read_rlla(file, split)
     checked = check_rlla(rows, mode.value)
-    told = {
+    found = {
         "rows": len(rows),
         "usable": len(checked.usable),
         "mode": mode.value,
@@ -170,23 +166,27 @@ def rlla(
         ", ".join(f"{part}: {count}" for part, count in checked.parts.items()),
         ", ".join(f"{number} with {count}" for count, number in checked.calls.items()),
     )
-    console = Console()
-    console.print(table)
-    show_findings(console, told["findings"])
+    _print(table, show_findings(found["findings"]))
     if out is not None:
         if not checked.usable:
-            raise ValueError(
+            raise UserError(
                 f"{file}: no ground truth can be read in mode={mode.value}, so nothing is written"
             )
         write_parquet(checked.usable, out)
         _say(f"{out}: {len(checked.usable)} rows")
-    _write(json_file, told)
+    _write(json_file, found)
 
 
-def _write(file: Path | None, told: Any) -> None:
+def _print(*renderables: Any) -> None:
+    console = Console()
+    for renderable in renderables:
+        console.print(renderable)
+
+
+def _write(file: Path | None, found: Any) -> None:
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         _say(f"{file}: the report")
 
 

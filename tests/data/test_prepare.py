@@ -173,7 +173,7 @@ def test_every_known_defect_of_the_published_data_is_counted_with_its_first_exam
     )
     assert kinds(result) == {
         "rubric_count": 1,
-        "category_misspelt": 2,
+        "category_misspelled": 2,
         "category_unknown": 1,
         "category_missing": 3,
         "criterion_empty": 1,
@@ -187,7 +187,7 @@ def test_every_known_defect_of_the_published_data_is_counted_with_its_first_exam
         "prompt_in_val_and_test": 1,
     }
     told = result.findings.by_kind
-    assert (told["category_misspelt"].where, told["category_misspelt"].example) == (
+    assert (told["category_misspelled"].where, told["category_misspelled"].example) == (
         "train.jsonl, row 1, rubric.0",
         "Esssential Criteria: States 5 mg.",
     )
@@ -284,7 +284,7 @@ def test_prompts_that_differ_in_an_earlier_message_are_not_the_same():
 def test_a_split_of_which_nothing_is_left_is_an_error_that_says_why():
     with pytest.raises(ValueError, match=r"train\.jsonl: no row is left for train \(.*either way: 1"):
         prepared(rar("?", UNCLEAR))
-    with pytest.raises(ValueError, match=r"no row is left for train \(there was none\)"):
+    with pytest.raises(ValueError, match=r"no row is left for train \(it has none\)"):
         prepared(splits={"train": []})
 
 
