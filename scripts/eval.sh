@@ -54,7 +54,7 @@ esac
 
 export POLICY_BASE_URL POLICY_MODEL POLICY_API_KEY JUDGE_BASE_URL JUDGE_MODEL JUDGE_API_KEY
 # shellcheck disable=SC2086 # a list of words
-served=$("$PYTHON" -m rvpo_verl.evaluation.preflight $TASKS)
+served=$("$PYTHON" -m rvpo_verl.cli.preflight $TASKS)
 { read -r POLICY_MODEL; read -r JUDGE_MODEL || true; } <<<"$served"
 
 # Of judges' answers; with the run's logs, so that another run never reads them.

@@ -255,7 +255,7 @@ def compare(
 
         compared = comparison.compare_logs(logs, resamples=resamples, seed=seed)
         for one in compared:
-            table.show(one, Console())
+            Console().print(table.as_table(one))
             for warning in one.warnings:
                 _warn(f"{one.task}: {warning}")
         for file in out or ():
@@ -266,7 +266,7 @@ def compare(
 
                 draw(compared, file)
     except ModuleNotFoundError as error:
-        if error.name not in ("inspect_ai", "matplotlib"):
+        if error.name not in ("inspect_ai", "matplotlib", "scipy"):
             raise
         raise ValueError(
             f'comparing needs {error.name}: pip install "rvpo-verl[eval]" (Python 3.11 or 3.12), or use '
