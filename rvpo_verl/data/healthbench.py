@@ -9,7 +9,7 @@ from pydantic import Field
 
 from rvpo_verl.data.findings import Findings
 from rvpo_verl.data.options import Options, Weights
-from rvpo_verl.data.polarity import BAD, GOOD, read
+from rvpo_verl.data.polarity import BAD, GOOD, read_wording
 from rvpo_verl.data.reader import Reader, build_criterion
 from rvpo_verl.data.rows import Row
 from rvpo_verl.data.schema import FilledText, Message, Number, Schema, Text, check
@@ -60,7 +60,7 @@ class HealthBenchReader(Reader):
         )
 
     def _criterion(self, given: HealthBenchCriterion, where: str) -> dict[str, Any]:
-        if given.points < 0 and read(given.criterion).polarity == GOOD:
+        if given.points < 0 and read_wording(given.criterion).polarity == GOOD:
             self.findings.add("points_doubtful", where, given.criterion)
         axes = [tag.removeprefix(AXIS) for tag in given.tags if tag.startswith(AXIS)]
         weight = 1.0 if self.options.weights is Weights.equal else abs(given.points)

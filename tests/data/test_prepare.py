@@ -9,7 +9,7 @@ import pytest
 from published import criterion, healthbench, rar
 
 from rvpo_verl.data.options import Ambiguous, Duplicates, Options, Shape, Weights, parse_openings
-from rvpo_verl.data.polarity import GOOD, Wording, read
+from rvpo_verl.data.polarity import GOOD, Wording, read_wording
 from rvpo_verl.data.prepare import inspect_rows, prepare
 from rvpo_verl.data.rows import rubric
 from rvpo_verl.data.sources import Source, from_file
@@ -321,7 +321,7 @@ def test_the_healthbench_sample_comes_out_whole():
 def test_no_mistake_that_physicians_put_into_words_is_read_as_good_unless_it_says_what_should_be_done():
     given = [json.loads(line) for line in HEALTHBENCH.read_text().splitlines()]
     mistakes = [each["criterion"] for row in given for each in row["rubrics"] if each["points"] < 0]
-    wordings = Counter(read(text) for text in mistakes)
+    wordings = Counter(read_wording(text) for text in mistakes)
     assert len(mistakes) == 1463
     good = {wording for wording in wordings if wording.polarity == GOOD}
     assert good <= {Wording.NORM, Wording.AVOIDANCE}
