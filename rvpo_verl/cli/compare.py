@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from rvpo_verl.cli.console import print_warning
+from rvpo_verl.cli.console import print_tables, print_warning
 from rvpo_verl.cli.options import optional_packages
 from rvpo_verl.errors import UserError
 
@@ -35,7 +34,7 @@ def compare(
 
         comparisons = comparison.compare_logs(logs, resamples=resamples, seed=seed)
         for one in comparisons:
-            table.show(one, Console())
+            print_tables(table.as_table(one))
             for warning in one.warnings:
                 print_warning(f"{one.task}: {warning}")
         for file in out or ():

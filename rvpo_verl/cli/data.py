@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from rvpo_verl.cli.console import new_table, print_tables, print_text, write_json
 from rvpo_verl.cli.options import JsonFile, Mode
@@ -71,21 +70,15 @@ def prepare(
     from rvpo_verl.data.rows import write_rows
     from rvpo_verl.data.show import show
 
-    known = preparing.DATASETS.get(dataset)
-    if known is None and shape is None:
-        raise UserError(
-            f"{dataset!r} is none of {', '.join(preparing.DATASETS)}; for your own data give its schema: "
-            "--shape rar or --shape healthbench"
-        )
     files = {"train": train, "val": val, "test": test}
     prepared = preparing.prepare(
         dataset,
-        shape or known.shape,
+        shape or preparing.shape_of(dataset),
         preparing.sources(dataset, files, hub),
         Options(weights, ambiguous, duplicates, parse_openings(polarity or []), benchmark_as_train),
     )
     summary = report(prepared.splits, prepared.findings, prepared.rows_read)
-    show(Console(), summary, next(iter(prepared.splits.values()))[0])
+    print_tables(*show(summary, next(iter(prepared.splits.values()))[0]))
     if out is not None:
         for split, rows in prepared.splits.items():
             write_rows(rows, out / f"{split}.parquet")
@@ -114,7 +107,7 @@ def preview(
         raise UserError(f"--row {row}: there are {len(everything)} rows")
     splits, findings = inspect_rows(by_file)
     summary = report(splits, findings)
-    show(Console(), summary, everything[row - 1])
+    print_tables(*show(summary, everything[row - 1]))
     write_json(json_file, summary)
 
 
@@ -136,8 +129,9 @@ def rlla(
     """Check the ground truths of RLLA against the rewards for tool calling, and write those they can read."""
     from dataclasses import asdict
 
-    from rvpo_verl.data.rlla import check_rlla, read_rlla, write_parquet
+    from rvpo_verl.data.rlla import check_rlla, read_rlla
     from rvpo_verl.data.show import show_findings
+    from rvpo_verl.files import write_parquet
 
     rows = read_rlla(file, split)
     checked = check_rlla(rows, mode.value)
@@ -156,8 +150,7 @@ def rlla(
         ", ".join(f"{part}: {count}" for part, count in checked.parts.items()),
         ", ".join(f"{number} with {count}" for count, number in checked.calls.items()),
     )
-    print_tables(table)
-    show_findings(Console(), summary["findings"])
+    print_tables(table, show_findings(summary["findings"]))
     if out is not None:
         if not checked.usable:
             raise UserError(

@@ -28,6 +28,7 @@ from rvpo_verl.cpu.launch import LauncherError
 from rvpo_verl.cpu.policy import WarmUp
 from rvpo_verl.cpu.tasks import Row
 from rvpo_verl.data import rlla
+from rvpo_verl.files import write_parquet
 from rvpo_verl.rewards.tool_calling import tool_call_correctness, tool_call_format
 
 REWARDS = {"tool_call_format": tool_call_format, "tool_call_correctness": tool_call_correctness}
@@ -96,8 +97,8 @@ def run_demo(
 
     warmed_up = _warm_up(plan, console)
     plan = _without_long_rows(plan, warmed_up, ranks, console)
-    rlla.write_parquet(plan.train_rows, out / "train.parquet")
-    rlla.write_parquet(plan.held_out_rows, out / "held_out.parquet")
+    write_parquet(plan.train_rows, out / "train.parquet")
+    write_parquet(plan.held_out_rows, out / "held_out.parquet")
 
     overrides = [
         *launch.cpu_overrides(ranks),

@@ -1,6 +1,6 @@
-"""The row that a training with rubrics reads, and the parquet file of such rows.
+"""The row that training with rubrics reads, and parquet files of such rows.
 
-Every column of every file has the same type, so that verl can be given files of several data sets at once.
+Every column has the same type in every file, because verl concatenates the files it is given.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from rvpo_verl.data.schema import FilledText, Message, Number, Schema, Text, check
-from rvpo_verl.data.sources import from_file
+from rvpo_verl import files
+from rvpo_verl.data.schema import FilledText, Message, Number, Schema, Text, check_file
 
 Row = dict[str, Any]
 
@@ -41,7 +41,7 @@ class Criterion(Schema):
 class RewardModel(Schema):
     style: Text
     ground_truth: Text
-    """A reference answer, or nothing."""
+    """A reference answer, or empty."""
 
 
 class ExtraInfo(Schema):
@@ -49,9 +49,9 @@ class ExtraInfo(Schema):
     index: int = 0
     rubric: Annotated[list[Criterion], Field(min_length=1)]
     id: Text = ""
-    """What the data set calls the row."""
+    """The row's identifier in the data set."""
     source: Text = ""
-    """Where the data set has the prompt from."""
+    """Origin of the prompt, as the data set gives it."""
 
 
 class RubricRow(Schema):
@@ -69,58 +69,34 @@ class RubricRow(Schema):
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a file, with every optional field filled in.
+    """The rows of a file, with defaults for the fields they leave out.
 
     Raises:
-        ValueError: no rows, or one that does not fit, named with its field.
+        UserError: no rows, or one that does not fit; with its number and field.
     """
-    source = from_file(path)
-    rows = [check(RubricRow, row, f"{source.name}, row {number}").model_dump() for number, row in source.rows]
-    if not rows:
-        raise ValueError(f"{path} has no rows")
-    return rows
+    return [row.model_dump() for row in check_file(RubricRow, path)]
+
+
+_EVERY_COLUMN: Row = {
+    "data_source": "",
+    "prompt": [{"role": "", "content": ""}],
+    "ability": "",
+    "reward_model": {"style": "", "ground_truth": ""},
+    "extra_info": {
+        "split": "",
+        "index": 0,
+        "rubric": [{"criterion": "", "title": "", "category": "", "weight": 0.0, "polarity": 0, "levels": 0}],
+        "id": "",
+        "source": "",
+    },
+}
 
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
-    """Writes a parquet file, whole or not at all."""
+    """Writes the whole parquet file, or leaves `path` as it was."""
     import pyarrow
-    import pyarrow.parquet
 
-    text, number = pyarrow.string(), pyarrow.int64()
-    criterion = pyarrow.struct(
-        [
-            ("criterion", text),
-            ("title", text),
-            ("category", text),
-            ("weight", pyarrow.float64()),
-            ("polarity", number),
-            ("levels", number),
-        ]
-    )
-    schema = pyarrow.schema(
-        [
-            ("data_source", text),
-            ("prompt", pyarrow.list_(pyarrow.struct([("role", text), ("content", text)]))),
-            ("ability", text),
-            ("reward_model", pyarrow.struct([("style", text), ("ground_truth", text)])),
-            (
-                "extra_info",
-                pyarrow.struct(
-                    [
-                        ("split", text),
-                        ("index", number),
-                        ("rubric", pyarrow.list_(criterion)),
-                        ("id", text),
-                        ("source", text),
-                    ]
-                ),
-            ),
-        ]
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema=schema), unfinished)
-    unfinished.replace(path)
+    files.write_parquet(rows, path, pyarrow.Table.from_pylist([_EVERY_COLUMN]).schema)
 
 
 def rubric(row: Row) -> list[dict[str, Any]]:

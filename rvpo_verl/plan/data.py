@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 
 from rvpo_verl.attach.verl_config import rewards_config
 from rvpo_verl.config import RewardSpec
-from rvpo_verl.errors import ConfigError
+from rvpo_verl.errors import ConfigError, UserError
+from rvpo_verl.files import open_parquet, read_rows
 from rvpo_verl.rewards.protocol import CallsServices, RequiresColumns
 from rvpo_verl.rewards.registry import resolve
 
@@ -85,9 +86,6 @@ def _facts(
         readers: who reads each column, by column.
         complaints: filled with what is wrong.
     """
-    import pyarrow
-    import pyarrow.parquet
-
     calling = [reward for reward in rewards if isinstance(reward.function, CallsServices)]
     rows, calls = 0, {reward.name: [] for reward in calling}
     value = config.data[key]
@@ -101,9 +99,9 @@ def _facts(
             complaints.append(f"{where}: expected a .parquet file")
             continue
         try:
-            parquet = pyarrow.parquet.ParquetFile(file)
-        except pyarrow.ArrowInvalid as error:
-            complaints.append(f"{where}: not a parquet file ({error})")
+            parquet = open_parquet(file)
+        except UserError as error:
+            complaints.append(f"data.{key}: {error}")
             continue
         schema = parquet.schema_arrow
         absent = [column for column in readers if not _has_column(schema, column.split("."))]
@@ -114,7 +112,7 @@ def _facts(
         rows += parquet.metadata.num_rows
         if calling and not absent:
             names = {column.partition(".")[0] for column in readers}
-            table = parquet.read(columns=sorted(names)).to_pylist()
+            table = [row for _, row in read_rows(file, sorted(names))]
             for reward in calling:
                 calls[reward.name] += reward.service_calls(table)
     return DataFacts(rows, {name: statistics.fmean(counts) for name, counts in calls.items() if counts})

@@ -3,13 +3,13 @@
 A step may have several lines.
 """
 
-import json
 import math
 import re
 from pathlib import Path
 from typing import Any
 
 from rvpo_verl.errors import UserError
+from rvpo_verl.files import read_rows
 
 TRAINED = re.compile(r"rvpo/(?P<name>.+)/mean")
 VALIDATED = re.compile(r"val-(?:aux|core)/(?P<source>.+)/(?P<name>[^/]+)/mean@\d+")
@@ -31,16 +31,13 @@ def read_curves(*logs: Path) -> dict[str, Curve]:
     metrics: dict[str, dict[int, float]] = {}
     for log in logs:
         steps = 0
-        with open(log, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                step, data = _parse(log, number, line)
-                steps += 1
-                for name, value in data.items():
-                    points = metrics.setdefault(name, {})
-                    if isinstance(value, int | float) and math.isfinite(value):
-                        points[step] = value
+        for number, row in read_rows(log):
+            step, data = _parse(f"{log}, row {number}", row)
+            steps += 1
+            for name, value in data.items():
+                points = metrics.setdefault(name, {})
+                if isinstance(value, int | float) and math.isfinite(value):
+                    points[step] = value
         if not steps:
             raise UserError(
                 f"{log}: no steps in it; expected a JSONL file of verl's file logger (trainer.logger=[file])"
@@ -64,12 +61,11 @@ def validated(curves: dict[str, Curve]) -> dict[str, dict[str, Curve]]:
     return found
 
 
-def _parse(log: Path, number: int, line: str) -> tuple[int, dict[str, Any]]:
+def _parse(where: str, row: Any) -> tuple[int, dict[str, Any]]:
     try:
-        entry = json.loads(line)
-        return int(entry["step"]), dict(entry["data"])
+        return int(row["step"]), dict(row["data"])
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f'{log}, line {number}: {type(error).__name__}: {error}; expected {{"step": ..., "data": {{...}}}}, as '
-            "verl's file logger writes it"
+            f'{where}: {type(error).__name__}: {error}; expected {{"step": ..., "data": {{...}}}}, as verl\'s file '
+            "logger writes it"
         ) from error

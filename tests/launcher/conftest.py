@@ -9,7 +9,7 @@ import pytest
 
 from rvpo_verl.cpu import launch, policy, tasks
 from rvpo_verl.cpu.policy import WarmUp
-from rvpo_verl.data import rlla
+from rvpo_verl.files import write_parquet
 
 HERE = Path(__file__).parent
 # Long enough that some answers keep the format, short enough that most do not. Heads are as wide as vLLM needs.
@@ -26,8 +26,8 @@ def assets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("assets")
     rows = tasks.generate(600, 0, "train")
     warmed_up = policy.warmed_up_policy(rows, BRIEF, cache=folder)
-    rlla.write_parquet(rows[:48], folder / "train.parquet")
-    rlla.write_parquet(tasks.generate(8, 0, "held_out"), folder / "held_out.parquet")
+    write_parquet(rows[:48], folder / "train.parquet")
+    write_parquet(tasks.generate(8, 0, "held_out"), folder / "held_out.parquet")
     return [
         f"actor_rollout_ref.model.path={warmed_up}",
         f"data.train_files={folder / 'train.parquet'}",

@@ -9,7 +9,7 @@ import torch
 
 from rvpo_verl.cpu import launch, policy
 from rvpo_verl.cpu.policy import WarmUp
-from rvpo_verl.data import rlla
+from rvpo_verl.files import write_parquet
 
 JUDGE = "reward.rvpo.rewards.rubric.kwargs.judge"
 CRITERIA = (5, 17, 5, 17)
@@ -101,7 +101,7 @@ def train_on_rubrics(
     """Args:
     endpoint: of the judge, as Hydra reads it.
     """
-    rlla.write_parquet(rows(), folder / "train.parquet")
+    write_parquet(rows(), folder / "train.parquet")
     _random_policy(folder / "policy")
     recorded, metrics, log = (folder / name for name in ("recorded.jsonl", "metrics.jsonl", "launcher.log"))
     environment = {
