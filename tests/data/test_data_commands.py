@@ -5,13 +5,13 @@ import subprocess
 import sys
 
 import pytest
-from published import criterion, healthbench, rar, write
 from typer.testing import CliRunner
 
 from rvpo_verl.cli import app
 from rvpo_verl.cpu import tasks
 from rvpo_verl.data.rlla import read_rlla, write_parquet
 from rvpo_verl.data.rows import read_rows, rubric
+from tests.support.published import criterion, healthbench, rar, write
 
 PITFALLS = [
     criterion("Pitfall Criteria: Avoids aspirin.", -1),

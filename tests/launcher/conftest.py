@@ -11,7 +11,7 @@ from rvpo_verl.cpu import launch, policy, tasks
 from rvpo_verl.cpu.policy import WarmUp
 from rvpo_verl.data import rlla
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 # Long enough that some answers keep the format, short enough that most do not. Heads are as wide as vLLM needs.
 BRIEF = WarmUp(
     hidden_size=64, intermediate_size=128, heads=2, key_value_heads=2,
@@ -76,7 +76,7 @@ class Result:
 
     @property
     def batches(self):
-        """What `recorder` wrote."""
+        """What `tests.support.recorder` wrote."""
         return _lines(self._folder / "recorded.jsonl")
 
     @property
@@ -104,8 +104,8 @@ def train(assets, tmp_path_factory):
         environment = {
             "VERL_FILE_LOGGER_PATH": str(folder / "metrics.jsonl"),
             "RECORDER_FILE": str(folder / "recorded.jsonl"),
-            "VERL_USE_EXTERNAL_MODULES": "rvpo_verl,recorder",
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])),
+            "VERL_USE_EXTERNAL_MODULES": "rvpo_verl,rvpo_verl.cpu,tests.support.recorder",
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             **(env or {}),
         }
         process = launch.launch(

@@ -89,7 +89,7 @@ def _overrides(folder: Path, endpoint: str, use_v1: bool) -> list[str]:
 @dataclass(frozen=True)
 class RubricRun:
     steps: list[dict[str, Any]]
-    """What `rubric_recorder` wrote, a dict a step."""
+    """What `tests.support.rubric_recorder` wrote, a dict a step."""
     metrics: list[dict[str, Any]]
     """What verl logged, a dict a step."""
     output: str
@@ -105,8 +105,8 @@ def train_on_rubrics(
     _random_policy(folder / "policy")
     recorded, metrics, log = (folder / name for name in ("recorded.jsonl", "metrics.jsonl", "launcher.log"))
     environment = {
-        "VERL_USE_EXTERNAL_MODULES": "rvpo_verl,rubric_recorder",
-        "PYTHONPATH": str(Path(__file__).parent),
+        "VERL_USE_EXTERNAL_MODULES": "rvpo_verl,rvpo_verl.cpu,tests.support.rubric_recorder",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
         "RECORDER_FILE": str(recorded),
         "VERL_FILE_LOGGER_PATH": str(metrics),
         **(env or {}),
