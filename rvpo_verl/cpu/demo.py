@@ -8,26 +8,19 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
-
-from rvpo_verl.cpu import demo_scores, launch, policy, tasks
+from rvpo_verl.cpu import demo_plan, demo_scores, launch, policy
+from rvpo_verl.cpu.demo_plan import SAMPLES, Message, Plan
 from rvpo_verl.cpu.demo_scores import REWARDS, Change
 from rvpo_verl.cpu.launch import LauncherError
-from rvpo_verl.cpu.policy import WarmUp
-from rvpo_verl.cpu.tasks import Row
 from rvpo_verl.data import rlla
 from rvpo_verl.errors import UserError
 
 ESTIMATORS = ("rvpo", "grpo", "gdpo")
-SAMPLES = 128
-"""Held-out answers, at least, in each validation."""
 
-Message = Callable[[str], None]
-"""Called with a line about what the demo does."""
 Progress = Callable[[str, int, int, Mapping[str, float]], None]
 """Called with the name of a stage, the step, the stage's steps, and figures of the step."""
 
@@ -60,27 +53,6 @@ class DemoResult:
         }
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The rows, and how many of them a step trains on."""
-
-    warm_up_rows: Sequence[Row]
-    train_rows: Sequence[Row]
-    held_out_rows: Sequence[Row]
-    warm_up: WarmUp
-    prompts: int
-    """Prompts in a training step."""
-    rollouts: int
-    """Answers to each of them."""
-    micro_batch_tokens: int = 16384
-    """Tokens that go through the model at a time in training."""
-
-    @property
-    def mini_batch(self) -> int:
-        """Prompts in an update: there are two in a step."""
-        return max(1, self.prompts // 2)
-
-
 def run_demo(
     *,
     estimator: str = "rvpo",
@@ -110,7 +82,7 @@ def run_demo(
     _check(estimator, aggregation, steps, ranks)
     started = time.monotonic()
     out = _prepare(Path("rvpo-demo") if out is None else out, estimator=estimator, steps=steps, seed=seed)
-    plan = _generated(seed, steps) if data is None else _from_rlla(data, seed)
+    plan = demo_plan.generated(seed, steps) if data is None else demo_plan.from_rlla(data, seed)
 
     warmed_up = policy.warmed_up_policy(
         plan.warm_up_rows,
@@ -118,7 +90,7 @@ def run_demo(
         progress=lambda step, of, loss: progress("Warming up a tiny Qwen2", step, of, {"loss": loss}),
     )
     message(f"Policy: {warmed_up}")
-    plan = _without_long_rows(plan, warmed_up, ranks, message)
+    plan = demo_plan.without_long_rows(plan, warmed_up, ranks, message)
     rlla.write_parquet(plan.train_rows, out / "train.parquet")
     rlla.write_parquet(plan.held_out_rows, out / "held_out.parquet")
 
@@ -172,73 +144,6 @@ def _prepare(out: Path, **settings: Any) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     marker.write_text(json.dumps(settings) + "\n")
     return out
-
-
-# --- data -------------------------------------------------------------------------------------------------
-
-
-def _generated(seed: int, steps: int) -> Plan:
-    warm_up = WarmUp(seed=seed, max_prompt_tokens=160, max_answer_tokens=80)
-    demonstrations = (warm_up.clean_steps + warm_up.flawed_steps) * warm_up.batch_size
-    prompts = 16
-    rows = tasks.generate(demonstrations + prompts * steps, seed, "train")
-    return Plan(
-        warm_up_rows=rows[:demonstrations],
-        train_rows=rows[demonstrations:],
-        held_out_rows=tasks.generate(SAMPLES, seed, "held_out"),
-        warm_up=warm_up,
-        prompts=prompts,
-        rollouts=8,
-    )
-
-
-def _from_rlla(data: Path, seed: int) -> Plan:
-    train_rows, held_out_rows = tasks.split_rows(rlla.read_rlla(data), seed, at_most=SAMPLES)
-    # Prompts are ten times as long as generated ones, and the rows are few: a larger vocabulary, a budget of
-    # time, and small batches. This policy learns the format and memorizes; it does not learn to call tools.
-    warm_up = WarmUp(
-        seed=seed,
-        merges=2000,
-        prompt_weight=0.0,
-        clean_steps=450,
-        flawed_steps=150,
-        batch_size=8,
-        max_prompt_tokens=1280,
-        max_answer_tokens=192,
-        prompt_tail=64,
-        seconds=150,
-    )
-    return Plan(train_rows, train_rows, held_out_rows, warm_up, prompts=8, rollouts=4)
-
-
-def _without_long_rows(plan: Plan, folder: Path, ranks: int, message: Message) -> Plan:
-    """The plan without the rows that are too long, its steps shrunk if few are left."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    sides = {}
-    for name in ("train_rows", "held_out_rows"):
-        rows = getattr(plan, name)
-        sides[name] = policy.fitting(tokenizer, rows, plan.warm_up)
-        if len(sides[name]) < len(rows):
-            message(
-                f"Left out: {len(rows) - len(sides[name])} of {len(rows)} {name.replace('_', ' ')}, longer than "
-                f"{plan.warm_up.max_prompt_tokens} tokens in the prompt or {plan.warm_up.max_answer_tokens} "
-                "in the answer."
-            )
-        if not sides[name]:
-            raise UserError(
-                f"all {len(rows)} {name.replace('_', ' ')} are too long for the tiny policy: at most "
-                f"{plan.warm_up.max_prompt_tokens} tokens in the prompt and {plan.warm_up.max_answer_tokens} in the "
-                "answer; add shorter rows to the data"
-            )
-    prompts = min(plan.prompts, len(sides["train_rows"]))
-    plan = replace(plan, **sides, prompts=max(1, prompts // 2 * 2))
-    answers = plan.mini_batch * plan.rollouts
-    if answers % ranks:
-        raise UserError(f"ranks={ranks} must divide the {answers} answers of an update")
-    return plan
-
-
-# --- training ---------------------------------------------------------------------------------------------
 
 
 def _task_overrides(plan: Plan, warmed_up: Path, out: Path, steps: int, seed: int) -> list[str]:

@@ -41,7 +41,7 @@ class LauncherError(RuntimeError):
 
 
 def cpu_overrides(ranks: int = 1, rollout: Rollout = "hf", nodes: int = 1) -> list[str]:
-    """Hydra overrides that `verl.trainer.main_ppo` needs on a CPU, whatever it trains.
+    """Hydra overrides that `verl.trainer.main_ppo` needs on a CPU, apart from those of the task.
 
     Args:
         ranks: training processes on each node.

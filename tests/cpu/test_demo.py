@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from rvpo_verl.cpu import demo, launch, tasks
+from rvpo_verl.cpu import demo, demo_plan, launch, tasks
 from rvpo_verl.errors import UserError
 
 
@@ -37,10 +37,10 @@ def test_the_folder_of_an_earlier_demo_is_emptied(tmp_path):
 
 
 def test_no_training_row_is_held_out():
-    plan = demo._generated(seed=0, steps=2)
+    plan = demo_plan.generated(seed=0, steps=2)
     held_out = {tasks.prompt_key(row) for row in plan.held_out_rows}
     assert not held_out & {tasks.prompt_key(row) for row in (*plan.warm_up_rows, *plan.train_rows)}
-    assert len(plan.held_out_rows) >= demo.SAMPLES
+    assert len(plan.held_out_rows) >= demo_plan.SAMPLES
     assert len(plan.train_rows) == 2 * plan.prompts
 
 

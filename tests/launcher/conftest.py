@@ -12,7 +12,7 @@ from rvpo_verl.cpu.policy import WarmUp
 from rvpo_verl.data import rlla
 
 ROOT = Path(__file__).parents[2]
-# Long enough that some answers keep the format, short enough that most do not. Heads are as wide as vLLM needs.
+# Some answers of this policy have the right format, most do not. Its heads have the size that vLLM supports.
 BRIEF = WarmUp(
     hidden_size=64, intermediate_size=128, heads=2, key_value_heads=2,
     clean_steps=130, flawed_steps=30, batch_size=16,
@@ -59,12 +59,12 @@ TRAINING = [
 
 
 class Result:
-    """What a launcher run left behind."""
+    """The files of a launcher run."""
 
     def __init__(self, folder):
         self._folder = folder
         self.status = None
-        """Exit status, once it has ended."""
+        """Exit status after the end."""
 
     @property
     def steps(self):
@@ -95,7 +95,7 @@ def _lines(path):
 
 @pytest.fixture(scope="session")
 def train(assets, tmp_path_factory):
-    """Runs the launcher to its end, or ends it, as a cluster would, once `until(result)` is true."""
+    """Run the launcher to its end, or kill it, as a cluster would, once `until(result)` is true."""
 
     def train(*overrides, ranks=1, rollout="hf", nodes=1, through=(), env=None, until=None, seconds=300):
         folder = tmp_path_factory.mktemp("run")
@@ -115,7 +115,7 @@ def train(assets, tmp_path_factory):
         try:
             while process.poll() is None and not (until and until(result)):
                 if time.monotonic() > deadline:
-                    pytest.fail(f"no end after {seconds} s:\n{result.log[-5000:]}")
+                    pytest.fail(f"still running after {seconds} s:\n{result.log[-5000:]}")
                 time.sleep(0.2)
         finally:
             launch.stop(process)
