@@ -42,6 +42,18 @@ def test_without_a_terminal_a_stage_prints_a_line_for_each_twentieth():
     assert lines[20:] == ["Warming up 100/100  loss 1.00", "between", "Training 1/2  k 2.00"]
 
 
+def test_on_a_terminal_each_stage_is_a_bar_with_its_latest_figures():
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    with DemoProgress(console) as shown:
+        shown.progress("Warming up", 100, 100, {"loss": 1.0})
+        shown.message("between")
+        shown.progress("Training", 1, 2, {"k": 1.0})
+        shown.progress("Training", 2, 2, {"k": 2.0})
+    end = console.file.getvalue().split("between")[-1]
+    for part in ("100/100", "loss 1.00", "2/2", "k 2.00"):
+        assert part in end
+
+
 def test_the_result_shows_every_reward_and_every_file():
     console = Console(file=io.StringIO(), width=100)
     rewards = [change("a", 0.3, 0.1), change("b", 0.0, 0.1), change(BOTH, 0.3, 0.1)]
