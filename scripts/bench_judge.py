@@ -19,15 +19,14 @@ from typing import Annotated
 import typer
 from ray._private.async_compat import get_new_event_loop
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-from scripted_judge import scripted_judge
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from rvpo_verl.judge.prompt import INSTRUCTIONS, Subject, question
 from rvpo_verl.judge.verdict import read_verdicts, response_format
 from rvpo_verl.rewards.rubric import rubric
 from rvpo_verl.rewards.score import Score
 from rvpo_verl.rubric import read_rubric
+from tests.support.scripted_judge import scripted_judge
 
 
 def work(judge, peer, workers, responses, criteria, chars, ready, go, results):

@@ -253,11 +253,19 @@ def test_demo_passes_its_options_on(monkeypatch, tmp_path):
     from rvpo_verl.cpu import demo
 
     given = {}
-    monkeypatch.setattr(demo, "run_demo", lambda **options: given.update(options))
-    assert invoke("demo", "--estimator", "gdpo", "--steps", 3, "--json", tmp_path / "x.json").exit_code == 0
+
+    def stop(**options):
+        given.update(options)
+        raise demo.LauncherError("no training in this test")
+
+    monkeypatch.setattr(demo, "run_demo", stop)
+    result = invoke("demo", "--estimator", "gdpo", "--steps", 3, "--out", tmp_path / "x")
+    assert result.exit_code == 1
+    assert "no training in this test" in result.stderr
+    assert callable(given.pop("message")) and callable(given.pop("progress"))
     assert given == {
-        "estimator": "gdpo", "aggregation": None, "steps": 3, "seed": 0, "ranks": 1, "data": None, "out": None,
-        "json_path": tmp_path / "x.json",
+        "estimator": "gdpo", "aggregation": None, "steps": 3, "seed": 0, "ranks": 1, "data": None,
+        "out": tmp_path / "x",
     }  # fmt: skip
 
 

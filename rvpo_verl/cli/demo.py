@@ -1,9 +1,11 @@
 """`rvpo-verl demo`: a tiny training on this machine's CPU."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from rvpo_verl.cli.console import print_error
 
@@ -26,19 +28,32 @@ def demo(
     ] = None,
 ) -> None:
     """Train a tiny tool-calling policy on this machine's CPU, through verl's own launcher."""
-    from rvpo_verl.cpu.demo import LauncherError, run_demo
+    import transformers
 
+    from rvpo_verl.cli.demo_view import DemoProgress, print_result
+    from rvpo_verl.cpu.demo import LauncherError, run_demo
+    from rvpo_verl.report.plot import plot
+
+    transformers.logging.disable_progress_bar()  # one bar at a time
+    console = Console(highlight=False, soft_wrap=True)
     try:
-        run_demo(
-            estimator=estimator,
-            aggregation=aggregation,
-            steps=steps,
-            seed=seed,
-            ranks=ranks,
-            data=data,
-            out=out,
-            json_path=json_file,
-        )
+        with DemoProgress(console) as shown:
+            result = run_demo(
+                estimator=estimator,
+                aggregation=aggregation,
+                steps=steps,
+                seed=seed,
+                ranks=ranks,
+                data=data,
+                out=out,
+                message=shown.message,
+                progress=shown.progress,
+            )
     except LauncherError as error:
         print_error(str(error))
         raise typer.Exit(1) from None
+    picture = result.metrics.with_name("rewards.png")
+    plot([result.metrics], picture)
+    print_result(console, result, picture)
+    if json_file is not None:
+        json_file.write_text(json.dumps(result.figures(), indent=2) + "\n")

@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-from published import criterion, healthbench, rar, write
 from typer.testing import CliRunner
 
 from rvpo_verl.cli import app
@@ -13,6 +12,7 @@ from rvpo_verl.cpu import tasks
 from rvpo_verl.data.rlla import read_rlla
 from rvpo_verl.data.rows import read_rows, rubric
 from rvpo_verl.files import write_parquet
+from tests.support.published import criterion, healthbench, rar, write
 
 PITFALLS = [
     criterion("Pitfall Criteria: Avoids aspirin.", -1),

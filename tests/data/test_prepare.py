@@ -6,13 +6,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from published import criterion, healthbench, rar
 
 from rvpo_verl.data.options import Ambiguous, Duplicates, Options, Shape, Weights, parse_openings
 from rvpo_verl.data.polarity import GOOD, Wording, read_wording
 from rvpo_verl.data.prepare import inspect_rows, prepare
 from rvpo_verl.data.rows import rubric
 from rvpo_verl.data.sources import Source, from_file
+from tests.support.published import criterion, healthbench, rar
 
 HEALTHBENCH = (
     Path(os.environ.get("RVPO_TEST_DATA", Path(__file__).parents[3] / "shared/data"))

@@ -1,7 +1,6 @@
 import datasets
 import pyarrow
 import pytest
-from published import criterion, healthbench, rar, write
 
 from rvpo_verl.data.healthbench import HealthBenchRow
 from rvpo_verl.data.prepare import sources
@@ -9,6 +8,7 @@ from rvpo_verl.data.rar import RarRow
 from rvpo_verl.data.rows import RubricRow
 from rvpo_verl.data.schema import check
 from rvpo_verl.data.sources import from_file, from_hub
+from tests.support.published import criterion, healthbench, rar, write
 
 ROWS = [rar(f"Question {number}?") for number in range(300)]
 

@@ -15,10 +15,10 @@ pytest.importorskip(
     "inspect_evals", reason="inspect is not installed; ./scripts/test.sh installs it on Python 3.11"
 )
 
-from evaluation_rows import write_bfcl, write_gpqa, write_healthbench
 from inspect_ai.log import read_eval_log
 
 from rvpo_verl.evaluation.logs import find_logs
+from tests.support.evaluation_rows import write_bfcl, write_gpqa, write_healthbench
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 

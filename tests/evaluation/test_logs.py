@@ -9,13 +9,13 @@ pytest.importorskip(
 )
 
 import inspect_ai
-from evaluation_rows import write_bfcl, write_healthbench
 from inspect_ai.log import read_eval_log
-from scripted_judge import scripted_judge
 
 from rvpo_verl.evaluation import tasks
 from rvpo_verl.evaluation.comparison import compare_logs
 from rvpo_verl.evaluation.logs import find_logs, read_result
+from tests.support.evaluation_rows import write_bfcl, write_healthbench
+from tests.support.scripted_judge import scripted_judge
 
 MET = '{"explanation": "as scripted", "criteria_met": true}'
 CALL = (

@@ -5,9 +5,8 @@ import pytest
 
 pytest.importorskip("openai")
 
-from scripted_judge import scripted_judge
-
 from rvpo_verl.evaluation.preflight import check
+from tests.support.scripted_judge import scripted_judge
 
 
 @pytest.fixture(scope="module")

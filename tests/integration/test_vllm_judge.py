@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from judging import CRITERIA, judge_all, judge_of
 
 from rvpo_verl.data.findings import Findings
 from rvpo_verl.data.healthbench import HealthBenchReader
@@ -14,6 +13,7 @@ from rvpo_verl.data.options import Options
 from rvpo_verl.judge.check import Run, check
 from rvpo_verl.judge.config import JudgeConfig
 from rvpo_verl.rubric import Criterion, read_rubric
+from tests.support.judging import CRITERIA, judge_all, judge_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 

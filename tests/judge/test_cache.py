@@ -7,11 +7,11 @@ import time
 from collections import Counter
 
 import pytest
-from judging import CRITERIA, judge_all, judge_of, judge_one
-from scripted_judge import scripted_judge
 
 from rvpo_verl.judge.cache import VerdictCache
 from rvpo_verl.rubric import Criterion
+from tests.support.judging import CRITERIA, judge_all, judge_of, judge_one
+from tests.support.scripted_judge import scripted_judge
 
 SCORING = """
 import asyncio, json, sys

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from scripted_judge import verdict_of
 from typer.testing import CliRunner
 
 from rvpo_verl.cli import app
@@ -11,6 +10,7 @@ from rvpo_verl.judge import prompt
 from rvpo_verl.judge.agreement import macro_f1
 from rvpo_verl.judge.prompt import Subject
 from rvpo_verl.rubric import Criterion
+from tests.support.scripted_judge import verdict_of
 
 
 def run(*arguments, code=0):

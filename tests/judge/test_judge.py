@@ -8,8 +8,6 @@ import warnings
 from collections import Counter
 
 import pytest
-from judging import CRITERIA, judge_all, judge_of, judge_one
-from scripted_judge import fault_of, scripted_judge, verdict_of
 
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.judge import prompt
@@ -19,6 +17,8 @@ from rvpo_verl.judge.judge import Judge
 from rvpo_verl.judge.prompt import Subject
 from rvpo_verl.rubric import Criterion
 from rvpo_verl.schema import parse
+from tests.support.judging import CRITERIA, judge_all, judge_of, judge_one
+from tests.support.scripted_judge import fault_of, scripted_judge, verdict_of
 
 MESSAGES = [{"role": "user", "content": "What do you drink?"}]
 FAULTS = {"timeout": 0.20, "server_error": 0.10, "rate_limited": 0.05, "malformed": 0.05}

@@ -2,10 +2,10 @@ import asyncio
 import multiprocessing
 
 import pytest
-from judging import score_as_a_worker
-from scripted_judge import scripted_judge
 
 from rvpo_verl.judge.slots import Slots
+from tests.support.judging import score_as_a_worker
+from tests.support.scripted_judge import scripted_judge
 
 
 def test_the_lowest_rank_comes_next_and_equal_ranks_in_order():

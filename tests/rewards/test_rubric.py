@@ -6,7 +6,6 @@ import logging
 import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
-from scripted_judge import fault_of, scripted_judge, verdict_of
 
 from rvpo_verl.attach import launch
 from rvpo_verl.config import RewardsConfig
@@ -16,6 +15,7 @@ from rvpo_verl.rewards.call import Sample, Scorer
 from rvpo_verl.rewards.failures import disagreements
 from rvpo_verl.rubric import Criterion
 from rvpo_verl.schema import parse
+from tests.support.scripted_judge import fault_of, scripted_judge, verdict_of
 
 MESSAGES = [{"role": "user", "content": "What helps?"}]
 RUBRIC = [

@@ -1,4 +1,4 @@
-"""Helpers of the judge's tests."""
+"""Judges, and judgements, for tests."""
 
 import asyncio
 
@@ -33,7 +33,7 @@ def judge_one(judge, answer="an answer", criteria=CRITERIA):
 
 
 def score_as_a_worker(base_url, workers, first, barrier):
-    """A reward worker of verl: a process of its own that is handed many responses at once."""
+    """What one of verl's reward workers does: a separate process that scores many responses at once."""
     judge = {"endpoints": [{"base_url": base_url, "model": "judge"}], "limit": 10}
     extra_info = {"rubric": [{"criterion": f"Mentions {number}"} for number in range(5)]}
 
