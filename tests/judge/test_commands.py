@@ -45,7 +45,7 @@ def test_check_reports_rate_and_cost(server):
 
 
 def test_check_reports_a_server_that_accepts_no_schema(server):
-    server.tell(takes_schema=False)
+    server.tell(accepts_schema=False)
     (found,) = json.loads(run("check", "--base-url", server.base_url, "--json", "--responses", 1))
     assert found["schema"] is False
     assert found["usable"] is True

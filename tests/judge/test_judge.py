@@ -211,7 +211,7 @@ def test_a_failure_of_all_endpoints_names_the_last(server):
 
 
 def test_a_server_that_refuses_schemas_is_asked_without(server):
-    server.tell(takes_schema=False)
+    server.tell(accepts_schema=False)
     judge = judge_of(server)
     assert kinds(judge_one(judge)) == [None] * 5
     before = len(server.log())
