@@ -8,6 +8,12 @@ from pydantic import AfterValidator, Field, model_validator
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.schema import Strict
 
+NO_ENDPOINTS = (
+    "endpoints=null, but verl serves no reward model: set judge.endpoints=[{base_url: http://HOST:PORT/v1, model: "
+    "NAME}], or reward.reward_model.enable=True with its model"
+)
+"""Message where there is no judge."""
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

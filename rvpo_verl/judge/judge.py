@@ -15,7 +15,7 @@ from typing import Any
 
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.judge import prompt, verdict
-from rvpo_verl.judge.config import EndpointConfig, JudgeConfig
+from rvpo_verl.judge.config import NO_ENDPOINTS, EndpointConfig, JudgeConfig
 from rvpo_verl.judge.endpoint import Completion, Endpoint, JudgeError
 from rvpo_verl.judge.limits import CallLimit
 from rvpo_verl.rubric import Criterion
@@ -84,10 +84,7 @@ class Judge:
             router = EndpointConfig(base_url=f"http://{router_address}/v1")
             self.endpoints = [Endpoint(router, config.timeout, use_proxy=False)]
         else:
-            raise ConfigError(
-                "endpoints=None, but verl serves no reward model: set judge.endpoints=[{base_url: "
-                "http://HOST:PORT/v1, model: NAME}], or reward.reward_model.enable=True with its model"
-            )
+            raise ConfigError(NO_ENDPOINTS)
         for endpoint in self.endpoints:
             endpoint.without_schema = config.output == "text"
         self.config = config

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rvpo_verl.errors import ConfigError
-from rvpo_verl.judge.config import JudgeConfig
+from rvpo_verl.judge.config import NO_ENDPOINTS, JudgeConfig
 from rvpo_verl.rewards.protocol import RunContext
 from rvpo_verl.rewards.score import Score
 from rvpo_verl.rubric import COLUMN, names, read_rubric
@@ -67,10 +67,7 @@ class Rubric:
             )
         config = _config(kwargs)
         if config.endpoints is None and not run.serves_reward_model:
-            raise ConfigError(
-                f"{KEY}.endpoints=null, but verl serves no reward model: set judge.endpoints=[{{base_url: "
-                "http://HOST:PORT/v1, model: NAME}], or reward.reward_model.enable=True with its model"
-            )
+            raise ConfigError(f"{KEY}.{NO_ENDPOINTS}")
         try:
             config.share(run.reward_workers)
         except ConfigError as error:
