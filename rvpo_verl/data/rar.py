@@ -9,9 +9,10 @@ from rvpo_verl.data.findings import Findings
 from rvpo_verl.data.options import Ambiguous, Options, Weights
 from rvpo_verl.data.polarity import GOOD, Wording, is_pitfall, opening_of, read_pitfall
 from rvpo_verl.data.reader import Reader, build_criterion
-from rvpo_verl.data.rows import Polarity, Row
+from rvpo_verl.data.rows import Row
 from rvpo_verl.data.schema import FilledText, Number, Schema, Text, check
 from rvpo_verl.errors import UserError
+from rvpo_verl.rubric import Polarity
 
 
 class RarCriterion(Schema):

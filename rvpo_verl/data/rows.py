@@ -7,35 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import ConfigDict, Field
 
 from rvpo_verl import files
-from rvpo_verl.data.schema import FilledText, Message, Number, Schema, Text, check_file
+from rvpo_verl.data.schema import FilledText, Message, Schema, Text, check_file
+from rvpo_verl.rubric import Criterion
 
 Row = dict[str, Any]
 
 
-def _sign(polarity: int) -> int:
-    if polarity not in (1, -1):
-        raise ValueError("expected 1 (true is good) or -1 (true is bad)")
-    return polarity
+class TitledCriterion(Criterion):
+    """A criterion of a data file. Types are not converted into each other."""
 
-
-Polarity = Annotated[int, AfterValidator(_sign)]
-
-
-class Criterion(Schema):
-    """One thing to judge. The judge is asked only whether it is literally true of the answer."""
+    model_config = ConfigDict(strict=True)
 
     criterion: FilledText
-    polarity: Polarity = 1
-    """1: an answer of which it is true is better for it. -1: worse."""
-    weight: Annotated[Number, Field(ge=0)] = 1.0
-    title: Text = ""
     category: Text = ""
-    """What metrics are grouped by: an importance, an axis, anything."""
-    levels: Annotated[int, Field(ge=1)] = 1
-    """Highest grade: 1 is true or false, n is graded 0 to n."""
+    title: Text = ""
+    """A short name for people."""
 
 
 class RewardModel(Schema):
@@ -47,7 +36,7 @@ class RewardModel(Schema):
 class ExtraInfo(Schema):
     split: Text = ""
     index: int = 0
-    rubric: Annotated[list[Criterion], Field(min_length=1)]
+    rubric: Annotated[list[TitledCriterion], Field(min_length=1)]
     id: Text = ""
     """The row's identifier in the data set."""
     source: Text = ""
