@@ -69,7 +69,7 @@ def judge_agreement(
         typer.Argument(
             exists=True,
             dir_okay=False,
-            help="JSONL: response, criterion, label; optional: messages, category, levels.",
+            help="JSONL or parquet: response, criterion, label; optional: messages, category, levels.",
         ),
     ],
     base_url: BaseUrl,

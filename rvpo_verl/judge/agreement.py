@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, ValidationError
 
 from rvpo_verl.errors import UserError
+from rvpo_verl.files import read_rows
 from rvpo_verl.judge.config import JudgeConfig
 from rvpo_verl.judge.judge import Judge, Judgement
 from rvpo_verl.rubric import DEFAULT_CATEGORY, Criterion
@@ -20,7 +21,7 @@ BATCH_SIZE = 256
 
 
 class LabeledCriterion(Criterion):
-    """One line of a label file: a response, a criterion, and whether a person found it true."""
+    """One row of a label file: a response, a criterion, and whether a person found it true."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -46,28 +47,25 @@ class Agreement:
 
 
 def read_labels(file: Path) -> list[LabeledCriterion]:
-    """The rows of a JSONL file.
+    """The rows of a JSONL, JSON, parquet or arrow file.
 
     Raises:
-        UserError: a line is not JSON, or a field has a wrong value.
+        UserError: the file cannot be read, has no rows, or a field has a wrong value.
     """
     rows = []
-    with open(file, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = LabeledCriterion.model_validate_json(line)
-            except ValidationError as error:
-                first = error.errors()[0]
-                field = ".".join(map(str, first["loc"])) or "the line"
-                raise UserError(
-                    f"{file}, row {number}, {field}: {first['msg']}. Expected: response, criterion and label; "
-                    "optional: messages, category and levels"
-                ) from None
-            if row.label > row.levels:
-                raise UserError(f"{file}, row {number}, label: {row.label} is above levels={row.levels}")
-            rows.append(row)
+    for number, values in read_rows(file):
+        try:
+            row = LabeledCriterion.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"])) or "the row"
+            raise UserError(
+                f"{file}, row {number}, {field}: {first['msg']}. Expected: response, criterion and label; "
+                "optional: messages, category and levels"
+            ) from None
+        if row.label > row.levels:
+            raise UserError(f"{file}, row {number}, label: {row.label} is above levels={row.levels}")
+        rows.append(row)
     if not rows:
         raise UserError(f"{file} has no rows")
     return rows
