@@ -6,6 +6,7 @@ Shapes: B rows of the batch, M rewards, T tokens.
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,14 @@ class Rows:
     """Rows that only fill the batch up; they repeat a real row's rewards."""
     owner_B: np.ndarray | None = None
     """Row whose rewards stand for each row: itself, or the last output of its agent session."""
+
+    @cached_property
+    def vectors(self) -> list[RewardVector] | None:
+        """What the `rvpo` reward manager reported, if it scored every row."""
+        texts = self.columns.get(KEY)
+        if texts is None or any(text is None for text in texts):
+            return None
+        return [RewardVector.loads(text) for text in texts]
 
 
 class Adapter:
@@ -82,7 +91,7 @@ class Adapter:
         Raises:
             RewardFailureError: too much of a reward failed.
         """
-        vectors = self._vectors(rows)
+        vectors = rows.vectors
         if vectors is None or self._rewards is None:
             return {}
         if rows.is_padding_B is not None:
@@ -129,7 +138,7 @@ class Adapter:
         return broadcast(advantages_B, mask_BT), result.metrics | flags
 
     def _batch(self, rows: Rows, groups: np.ndarray, length_B: Tensor, valid_B: Tensor) -> RewardBatch:
-        vectors = self._vectors(rows)
+        vectors = rows.vectors
         columns = self._columns(rows) if vectors is None else {KEY: vectors}
         for name, column in columns.items():
             if not len(column) == len(groups) == len(length_B):
@@ -140,13 +149,6 @@ class Adapter:
         if vectors is not None:
             return RewardBatch.from_vectors(vectors, groups, length_B, valid_B=valid_B)
         return RewardBatch.from_columns(columns, groups, length_B, weights=self._reward_keys, valid_B=valid_B)
-
-    def _vectors(self, rows: Rows) -> list[RewardVector] | None:
-        """What the `rvpo` manager reported, if it scored every row."""
-        texts = rows.columns.get(KEY)
-        if texts is None or any(text is None for text in texts):
-            return None
-        return [RewardVector.loads(text) for text in texts]
 
     def _columns(self, rows: Rows) -> dict[str, Sequence[Any]]:
         found = [key for key, column in rows.columns.items() if any(value is not None for value in column)]

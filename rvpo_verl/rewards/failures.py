@@ -57,6 +57,8 @@ def failure_shares(vectors: Sequence[RewardVector], config: RewardsConfig) -> di
     Raises:
         RewardFailureError: a share is above `config.max_failure_share`.
     """
+    if not any(vector.failures for vector in vectors):
+        return {reward: Failures(0.0, {}) for reward in config.rewards}
     reward_by_output = {
         output: reward for reward, spec in config.rewards.items() for output in spec.outputs or ()
     }

@@ -5,8 +5,9 @@ first sample only, turns values into numpy arrays and averages everything that i
 so that ragged names would be lost and nested values would break it.
 """
 
-import json
 from dataclasses import dataclass, field
+
+import orjson
 
 from rvpo_verl.names import reward_of
 
@@ -26,11 +27,11 @@ class RewardVector:
 
     def dumps(self) -> str:
         weights = {name: weight for name, weight in self.weights.items() if weight != 1}
-        return json.dumps({**vars(self), "weights": weights})
+        return orjson.dumps({**vars(self), "weights": weights}).decode()
 
     @classmethod
     def loads(cls, text: str) -> "RewardVector":
-        return cls(**json.loads(text))
+        return cls(**orjson.loads(text))
 
     def of(self, reward: str) -> dict[str, float | None]:
         """The scores of a reward that names them itself."""
