@@ -1,27 +1,19 @@
-"""What a user may write under `algorithm.rvpo` and `reward.rvpo`, validated once.
+"""What a user may write under `algorithm.rvpo` and `reward.rvpo`."""
 
-The models are frozen and refuse unknown keys; `parse` turns every complaint into one `ConfigError`
-that names the full key, the value given and what is accepted.
-"""
-
-import difflib
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
-    ValidationError,
     model_validator,
 )
 
-from rvpo_verl.errors import ConfigError
+from rvpo_verl.schema import Strict
 
 RESERVED_NAMES = frozenset(
     {
@@ -52,11 +44,7 @@ def _steps(over: Any) -> Any:
     return int(over)
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class Schedule(Strict):
+class ScheduleConfig(Strict):
     """The risk coefficient as a function of the trainer's global step (paper: linear, 0.5 to 2.0)."""
 
     schedule: Literal["constant", "linear", "cosine"]
@@ -68,7 +56,7 @@ class Schedule(Strict):
     """Length in global steps, or "run" for all steps of the training."""
 
     @model_validator(mode="after")
-    def _ends_fit(self) -> "Schedule":
+    def _ends_fit(self) -> "ScheduleConfig":
         if self.schedule == "constant":
             if self.to is not None:
                 raise ValueError("a constant schedule has no `to`; write k as a number")
@@ -80,30 +68,26 @@ class Schedule(Strict):
 
 
 RiskCoefficient = Annotated[
-    Annotated[float, Field(ge=0), Tag("number")] | Annotated[Schedule, Tag("schedule")],
-    Discriminator(lambda k: "schedule" if isinstance(k, Mapping | Schedule) else "number"),
+    Annotated[float, Field(ge=0), Tag("number")] | Annotated[ScheduleConfig, Tag("schedule")],
+    Discriminator(lambda k: "schedule" if isinstance(k, Mapping | ScheduleConfig) else "number"),
 ]
 
 
 class AdvantageConfig(Strict):
-    """`algorithm.rvpo`: how several rewards of one response become one advantage."""
+    """`algorithm.rvpo`: how several rewards of one response become one advantage; see `core.Settings`."""
 
-    aggregation: Literal["softmin", "mean", "min", "variance"] = "softmin"
-    """softmin is RVPO; mean is GDPO; min is its limit k = inf; variance is the explicit penalty."""
+    aggregation: str = "softmin"
+    """softmin (RVPO), mean (GDPO), min (k = inf), variance (explicit penalty), another entry point of group
+    `rvpo_verl.aggregations`, or `package.module:function`."""
     k: RiskCoefficient = 2.0
-    """Risk coefficient of softmin: 0 is the mean, inf the minimum. A number or a schedule."""
+    """A number, or a schedule."""
     beta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    """Penalty of `aggregation=variance`; softmin behaves like beta = k/2 near equal rewards."""
+    """softmin behaves like `variance` with beta = k/2 near equal rewards."""
     eps: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-6
-    """Added to a group's standard deviation, as in GDPO and verl."""
     constant_rewards: Literal["keep", "drop"] = "keep"
-    """Whether a reward that is constant in its group (Z = 0) is a member of the aggregate."""
     bonus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """Credit for rare successes of responses that give nothing up for them (`advantage.success_bonus`)."""
     center_groups: bool = True
-    """Subtract each group's mean after the aggregation, so that a constant group receives 0."""
     whitening: Literal["token", "response", "none"] = "token"
-    """Batch statistics over tokens (verl, GDPO), over responses, or no whitening."""
     reward_keys: list[RewardName] | None = None
     """Keys of verl's `reward_extra_info` that hold the rewards, with any manager but `rvpo`."""
     reward_weights: dict[str, Weight] | None = None
@@ -201,55 +185,3 @@ def _refuse_duplicates(what: str, names: list[str]) -> None:
 def _refuse_all_zero(weights: list[float]) -> None:
     if not any(weights):
         raise ValueError("every reward has weight 0, so nothing would be trained; give one a weight above 0")
-
-
-Model = TypeVar("Model", bound=Strict)
-
-
-def parse(model: type[Model], values: Any, path: str) -> Model:
-    """Validates `values`, found at configuration key `path`.
-
-    Raises:
-        ConfigError: with one line for each complaint.
-    """
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{path}={values!r}: expected a mapping with keys {', '.join(_keys(model))}")
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as error:
-        lines = dict.fromkeys(_complaint(model, complaint, path) for complaint in error.errors())
-        raise ConfigError("\n".join(lines)) from None
-
-
-def _keys(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _complaint(model: type[BaseModel], complaint: Any, path: str) -> str:
-    written = [str(part) for part in complaint["loc"]]
-    if written[:1] == ["k"]:
-        del written[1:2]  # the branch of the union, which the user never wrote
-    key = ".".join([path, *written])
-    given = complaint["input"]
-    if complaint["type"] == "extra_forbidden":
-        accepted = _keys(_owner(model, written[:-1]))
-        near = difflib.get_close_matches(written[-1], accepted, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"{key}={given!r}: unknown key; accepted: {', '.join(accepted)}{hint}"
-    message = complaint["msg"].removeprefix("Value error, ")
-    return f"{key}: {message}" if isinstance(given, Mapping) else f"{key}={given!r}: {message}"
-
-
-def _owner(model: type[BaseModel], location: list[str]) -> type[BaseModel]:
-    """The model whose keys stand at `location`."""
-    for part in location:  # names in a mapping, indices in a list and branches of a union are no fields
-        if part in model.model_fields:
-            model = _model_in(model.model_fields[part].annotation) or model
-    return model
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The first model in the annotation of a field: `RewardSpec` in `dict[RewardName, RewardSpec]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_model_in, get_args(annotation))), None)

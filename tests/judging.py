@@ -2,11 +2,11 @@
 
 import asyncio
 
-from rvpo_verl.config import parse
 from rvpo_verl.judge.config import JudgeConfig
 from rvpo_verl.judge.judge import Judge
 from rvpo_verl.rewards.rubric import rubric
 from rvpo_verl.rubric import Criterion
+from rvpo_verl.schema import parse
 
 CRITERIA = [Criterion(criterion=f"Mentions {word}") for word in ("ice", "tea", "rum", "gin", "ale")]
 

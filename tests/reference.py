@@ -8,7 +8,7 @@ from mpmath import mp, mpf
 mp.dps = 60
 
 
-def standardise(rewards, groups, valid, eps=1e-6):
+def standardize(rewards, groups, valid, eps=1e-6):
     """Z as nested lists, None where the reward is missing."""
     z = [[None] * len(row) for row in rewards]
     for i, row in enumerate(rewards):
@@ -64,7 +64,7 @@ def advantage(
     rows = range(len(rewards))
     valid = valid or [True] * len(rewards)
     weights = weights or [[1.0] * len(row) for row in rewards]
-    z = standardise(rewards, groups, valid, eps)
+    z = standardize(rewards, groups, valid, eps)
     takes_part = [any(value is not None for value in row) for row in z]
 
     def is_constant(i, j):
@@ -86,11 +86,11 @@ def advantage(
         values.append(value + bonus * guard * len(weighed) * credit / total)
 
     if center_groups:
-        centred = []
+        centered = []
         for i in rows:
             peers = [values[o] for o in rows if groups[o] == groups[i] and takes_part[o]]
-            centred.append(values[i] - statistics.fmean(peers) if takes_part[i] else 0.0)
-        values = centred
+            centered.append(values[i] - statistics.fmean(peers) if takes_part[i] else 0.0)
+        values = centered
 
     if whitening != "none":
         sample = [

@@ -6,8 +6,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 import rvpo_verl
-from rvpo_verl.attach.estimator import advantage_config
-from rvpo_verl.config import AdvantageConfig, Schedule
+from rvpo_verl.attach.verl_config import advantage_config
+from rvpo_verl.config import AdvantageConfig, ScheduleConfig
 
 FOLDER = Path(rvpo_verl.__file__).parent / "conf"
 PRESETS = sorted(path.stem for path in (FOLDER / "rvpo").glob("*.yaml"))
@@ -36,4 +36,4 @@ def test_the_papers_form_adds_nothing_to_the_soft_minimum():
 
 
 def test_the_rubrics_preset_lets_k_rise():
-    assert advantage_config(settings("rubrics")).k == Schedule(schedule="linear", from_=0.5, to=2.0)
+    assert advantage_config(settings("rubrics")).k == ScheduleConfig(schedule="linear", from_=0.5, to=2.0)

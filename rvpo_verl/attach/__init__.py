@@ -1,29 +1,35 @@
-"""The attachment to verl: the only room that knows verl's internals.
+"""The attachment to verl: the only package, beside cpu/, that depends on verl's internals.
 
-`attach` registers hooks that run when verl imports the modules concerned, checks each seam against the
-installed version as it does, and can be called any number of times. Hooks are given by name: every process
-that imports verl comes through here, and few of them need a trainer's hook and all that it imports.
+`register_hooks` names what runs when verl imports the modules concerned. Each hook then checks version and
+layout of the installed verl. Hooks are given by name: every process that imports verl comes through here, and
+few of them need a trainer's hook and all that it imports.
+
+    hooks.py                   running a hook after an import; replacing a function of verl, once checked
+    presets.py, startup.py     Hydra presets; validation before anything is loaded
+    verl_config.py             what is read of verl's configuration
+    validation.py, probe.py    refusing what cannot train; asking the services of rewards once
+    registries.py, manager.py  verl's registries; its reward manager `rvpo`
+    adapter.py                 from a batch of verl to advantages and metrics: one way for all trainers
+    estimator.py               the estimator `rvpo` as verl calls it, and how the rewards reach it
+    v0.py, v1.py               the trainers; native_api.py: a verl with one of `patches/`
+    compose.py, doctor.py      what plan and doctor ask of verl
 """
 
-import os
-import sys
-import traceback
+from rvpo_verl.attach.hooks import Attachment, on_import, report
 
-from rvpo_verl.attach.hooks import Attachment, on_import, report, require_supported_version
-
-__all__ = ["Attachment", "attach", "attach_loudly", "report"]
+__all__ = ["Attachment", "register_hooks", "report"]
 
 
-def attach() -> None:
-    """Attaches to the installed verl.
+def register_hooks() -> None:
+    """Attaches to verl as its modules are imported, and at once to those that are. Harmless when repeated.
 
     Raises:
-        UnsupportedVerlError: a version outside the supported range.
+        UnsupportedVerlError: verl is imported, and is a version outside of the supported range.
     """
-    require_supported_version()
-    on_import("hydra.core.plugins", "rvpo_verl.attach.early:register_search_path")
-    on_import("verl.utils.config", "rvpo_verl.attach.early:validate_early")
-    on_import("verl.experimental.reward_loop", "rvpo_verl.attach.early:validate_in_driver")
+    on_import("verl", "rvpo_verl.attach.hooks:check_version")
+    on_import("hydra.core.plugins", "rvpo_verl.attach.presets:register_search_path")
+    on_import("verl.utils.config", "rvpo_verl.attach.startup:validate_early")
+    on_import("verl.experimental.reward_loop", "rvpo_verl.attach.startup:validate_in_driver")
     on_import("verl.trainer.ppo.core_algos", "rvpo_verl.attach.registries:register_estimator")
     on_import("verl.experimental.reward_loop.reward_manager", "rvpo_verl.attach.registries:register_manager")
     on_import("verl.trainer.ppo.ray_trainer", "rvpo_verl.attach.v0:attach_trainer")
@@ -33,18 +39,3 @@ def attach() -> None:
     on_import("verl.trainer.ppo.v1.trainer_base", "rvpo_verl.attach.v1:attach_trainer")
     on_import("verl.trainer.main_ppo_sync", "rvpo_verl.attach.v1:attach_trainer")
     on_import("verl.trainer.main_ppo", "rvpo_verl.attach.v1:attach_script")
-    if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":
-        from rvpo_verl import cpu
-
-        cpu.activate()
-
-
-def attach_loudly() -> None:
-    """`attach`, made visible: verl logs a plugin that fails to load at DEBUG and trains on without it."""
-    try:
-        attach()
-    except Exception:
-        sys.stderr.write(f"rvpo_verl could not attach to verl:\n{traceback.format_exc()}\n")
-        if any("rvpo" in argument for argument in sys.argv[1:]):
-            raise SystemExit("rvpo_verl: not training, because this command asks for rvpo") from None
-        raise

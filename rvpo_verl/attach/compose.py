@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
-from rvpo_verl.attach import launch
+from rvpo_verl.attach.probe import planning
+from rvpo_verl.attach.validation import validate
 from rvpo_verl.errors import ConfigError
 
 CONFIG_NAME = "ppo_trainer"
@@ -35,17 +36,15 @@ def compose_config(main: str, arguments: Sequence[str]) -> DictConfig:
             config = compose(name, overrides)
     except HydraException as error:
         raise ConfigError(f"Hydra refused the options: {_chain(error)}") from None
-    token = launch.OFFLINE.set(True)
     try:
-        config = _up_to_ray(launcher, config)
-        _validate(config)
+        with planning():
+            config = _up_to_ray(launcher, config)
+            _validate(config)
     except ConfigError:
         raise
     # verl refuses with asserts and ValueError, omegaconf and dataclasses with errors of their own.
     except Exception as error:
         raise ConfigError(f"verl refused the configuration: {type(error).__name__}: {error}") from error
-    finally:
-        launch.OFFLINE.reset(token)
     return config
 
 
@@ -92,7 +91,7 @@ def _validate(config: DictConfig) -> None:
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 
-    launch.validate(config)
+    validate(config)
     OmegaConf.resolve(config)
     validate_config(
         config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)

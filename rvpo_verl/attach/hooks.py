@@ -1,18 +1,17 @@
-"""How the plugin takes hold of verl: after an import, once, and only where it finds what it knows."""
+"""Running a hook after an import, and replacing a function of verl, once and only where its layout is known."""
 
 import functools
-import importlib.metadata
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import wrapt
-from packaging.specifiers import SpecifierSet
 
-SUPPORTED = SpecifierSet(">=0.7.1,<0.10")
+SUPPORTED = ">=0.7.1,<0.10"
 
 
 class UnsupportedVerlError(ImportError):
@@ -37,15 +36,28 @@ def report() -> list[Attachment]:
 
 
 def verl_version() -> str:
+    import importlib.metadata
+
     return importlib.metadata.version("verl")
 
 
 def require_supported_version() -> None:
-    if not SUPPORTED.contains(verl_version(), prereleases=True):
+    """
+    Raises:
+        UnsupportedVerlError: the installed verl is outside of the supported range.
+    """
+    from packaging.specifiers import SpecifierSet
+
+    if not SpecifierSet(SUPPORTED).contains(verl_version(), prereleases=True):
         raise UnsupportedVerlError(
             f"verl {verl_version()} is installed; this version of rvpo-verl supports verl{SUPPORTED}. "
             f'Install a supported one (pip install "verl{SUPPORTED}") or a newer rvpo-verl.'
         )
+
+
+def check_version(verl: ModuleType) -> str:
+    require_supported_version()
+    return f"verl {verl_version()}"
 
 
 def on_import(module: str, hook: str) -> None:
@@ -65,6 +77,10 @@ def on_import(module: str, hook: str) -> None:
             attachment.detail = pkgutil.resolve_name(hook)(loaded)
         except Exception as error:
             attachment.detail = f"{type(error).__name__}: {error}"
+            # verl logs a plugin that fails to load at DEBUG and trains on without it.
+            sys.stderr.write(f"rvpo_verl could not attach to verl ({module}): {attachment.detail}\n")
+            if any("rvpo" in argument for argument in sys.argv[1:]):
+                raise SystemExit("rvpo_verl: not training, because this command asks for rvpo") from None
             raise
         attachment.state = "attached"
 

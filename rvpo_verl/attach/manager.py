@@ -8,7 +8,7 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from rvpo_verl.attach.hooks import verl_version
-from rvpo_verl.attach.launch import reward_workers, rewards_config
+from rvpo_verl.attach.verl_config import rewards_config, run_context
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.call import Sample, Scorer
 from rvpo_verl.rewards.vector import KEY, RewardVector
@@ -52,7 +52,7 @@ class RvpoRewardManager(RewardManagerBase):
         self._served = {
             "reward_router_address": reward_router_address,
             "reward_model_tokenizer": reward_model_tokenizer,
-            "reward_workers": reward_workers(config),
+            "reward_workers": run_context(config).reward_workers,
         }
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:

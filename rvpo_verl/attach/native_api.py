@@ -1,6 +1,6 @@
-"""verl with one of `patches/` applied: it hands rewards, step and metrics to any estimator that names them.
+"""verl with one of `patches/` applied: it passes rewards, step and metrics to any estimator that names them.
 
-Nothing is wrapped around its advantage computation then. It is recognised by `compute_advantage` taking
+Nothing is wrapped around its advantage computation then. It is recognized by `compute_advantage` taking
 `extras`, not by its version.
 """
 
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from rvpo_verl.attach import estimator, launch, vectors
-from rvpo_verl.attach.estimator import CONTEXT, NAME, AdvantageContext, advantage_config
+from rvpo_verl.attach.adapter import Adapter, Rows
 from rvpo_verl.attach.sessions import last_output_of_session
+from rvpo_verl.attach.verl_config import NAME
 
 
-def hands_over(function: Any) -> bool:
-    """Whether `compute_advantage`, or a function in its place, takes what this module needs."""
+def supports_extras(function: Any) -> bool:
+    """Whether `compute_advantage`, or a function in its place, passes what this module needs."""
     return "extras" in inspect.signature(function).parameters
 
 
@@ -40,37 +40,26 @@ def compute_rvpo_advantage(
     metrics: MutableMapping[str, Any] | None = None,
     **_: Any,
 ) -> tuple[Tensor, Tensor]:
-    """The estimator, with its context made of what verl hands over by name.
+    """The estimator of `attach.adapter`, with everything it needs passed by name.
 
     Args:
         non_tensor_batch: every key of `reward_extra_info`; from a trainer on TransferQueue also `sample_key`
             and `is_padding`.
         meta_info: has the steps where no trainer calls.
-
-    See `rvpo_verl.attach.estimator.compute_rvpo_advantage` for the others, and what is returned and raised.
     """
-    settings, rows = advantage_config(config), len(response_mask)
-    rewards_of_rows = vectors.from_columns(non_tensor_batch, settings, config, rows)
-    is_padding_B = np.asarray(non_tensor_batch.get("is_padding", np.zeros(rows)), dtype=bool)
-    keys = non_tensor_batch.get("sample_key")
-    metrics = {} if metrics is None else metrics
-    rewards = None if trainer_config is None else launch.rewards_config(trainer_config)
-    if rewards is not None:
-        real = [row for row, padding in zip(rewards_of_rows, is_padding_B, strict=True) if not padding]
-        metrics.update(launch.scoring_metrics(real, rewards))
-
-    context = AdvantageContext(
-        vectors=rewards_of_rows,
-        is_padding_B=is_padding_B,
-        owner_B=np.arange(rows) if keys is None else last_output_of_session(list(keys)),
+    adapter = Adapter(config) if trainer_config is None else Adapter.of(trainer_config)
+    padding, keys = non_tensor_batch.get("is_padding"), non_tensor_batch.get("sample_key")
+    rows = Rows(
+        columns=non_tensor_batch,
         step=meta_info.get("global_steps") if global_steps is None else global_steps,
         total_steps=meta_info.get("total_training_steps")
         if total_training_steps is None
         else total_training_steps,
+        is_padding_B=None if padding is None else np.asarray(padding, dtype=bool),
+        owner_B=None if keys is None else last_output_of_session(list(keys)),
     )
-    token = CONTEXT.set(context)
-    try:
-        return estimator.compute_rvpo_advantage(token_level_rewards, response_mask, index, config)
-    finally:
-        CONTEXT.reset(token)
-        metrics.update(context.metrics)
+    metrics = {} if metrics is None else metrics
+    metrics.update(adapter.scoring_metrics(rows))
+    advantages_BT, computed = adapter.advantages(rows, response_mask, index, token_level_rewards.device)
+    metrics.update(computed)
+    return advantages_BT, advantages_BT

@@ -6,37 +6,23 @@ methods around it. Called on its own, with a batch and a config, it works withou
 """
 
 import inspect
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from rvpo_verl.attach import launch, vectors
-from rvpo_verl.attach import native_api as handed
-from rvpo_verl.attach.estimator import CONTEXT, NAME, AdvantageContext, advantage_config
+from rvpo_verl.attach import native_api, startup
+from rvpo_verl.attach.adapter import Adapter, Rows
+from rvpo_verl.attach.estimator import Call, current_call, opened
 from rvpo_verl.attach.hooks import seam, wrap
-from rvpo_verl.core import monitor as advice
-
-
-@dataclass
-class _Run:
-    trainer: Any
-    metrics: dict[str, float] = field(default_factory=dict)
-    """Taken by the trainer with its next metrics."""
-
-
-_RUN: ContextVar[_Run | None] = ContextVar("rvpo_v0_run", default=None)
+from rvpo_verl.attach.verl_config import NAME
 
 
 def attach_trainer(module: ModuleType) -> str:
     # Deprecated since 0.9: the decorator hides the class behind a function.
     trainer = inspect.unwrap(module.RayPPOTrainer)
-    wrap(trainer, "__init__", ("self", "config"), launch.validate_in_constructor)
-    if handed.hands_over(seam(module, "compute_advantage", ("data", "adv_estimator", "config"))):
-        handed.use(module.core_algos)
-        return "RayPPOTrainer: configuration; the rest is handed over (patched verl)"
+    wrap(trainer, "__init__", ("self", "config"), startup.validate_in_constructor)
+    if native_api.supports_extras(seam(module, "compute_advantage", ("data", "adv_estimator", "config"))):
+        native_api.use(module.core_algos)
+        return "RayPPOTrainer: configuration; verl passes the rest (patched)"
     wrap(module, "compute_advantage", ("data", "adv_estimator", "config"), _compute_advantage)
     wrap(module, "compute_data_metrics", ("batch",), _compute_data_metrics)
     wrap(trainer, "fit", ("self",), _fit)
@@ -45,42 +31,33 @@ def attach_trainer(module: ModuleType) -> str:
 
 def attach_separation(module: ModuleType) -> str:
     trainer = inspect.unwrap(module.SeparateRayPPOTrainer)
-    if handed.hands_over(seam(module, "compute_advantage", ("data", "adv_estimator", "config"))):
-        return "SeparateRayPPOTrainer: all is handed over (patched verl)"
+    if native_api.supports_extras(seam(module, "compute_advantage", ("data", "adv_estimator", "config"))):
+        return "SeparateRayPPOTrainer: verl passes everything (patched)"
     wrap(trainer, "_fit_compute_advantage", ("self", "batch"), _fit_compute_advantage)
     return "SeparateRayPPOTrainer: step, metrics"
 
 
 def _compute_advantage(original: Any, *args: Any, **kwargs: Any) -> Any:
-    call = inspect.signature(original).bind(*args, **kwargs).arguments
-    data, algorithm, run = call["data"], call.get("config"), _RUN.get()
-    if CONTEXT.get() is not None:  # trainer V1 ends here too, and has opened the context itself
+    call = current_call()
+    if call is not None and call.rows is not None:  # trainer V1 ends here too, and has set the rows itself
         return original(*args, **kwargs)
-    rewards = launch.rewards_config(run.trainer.config) if run is not None else None
-    if call["adv_estimator"] != NAME and rewards is None:
-        return original(*args, **kwargs)
-
-    settings = advantage_config(algorithm)
-    rows = vectors.from_columns(data.non_tensor_batch, settings, algorithm, len(data))
-    if rewards is not None:
-        run.metrics.update(launch.scoring_metrics(rows, rewards))
-    if call["adv_estimator"] != NAME:
+    arguments = inspect.signature(original).bind(*args, **kwargs).arguments
+    data, estimates = arguments["data"], arguments["adv_estimator"] == NAME
+    if call is None:
+        if not estimates:
+            return original(*args, **kwargs)
+        call = Call(Adapter(arguments.get("config")), metrics={})
+    elif not call.adapter.active:
         return original(*args, **kwargs)
 
-    context = AdvantageContext(
-        vectors=rows,
-        is_padding_B=np.zeros(len(data), dtype=bool),
-        owner_B=np.arange(len(data)),
-        step=run.trainer.global_steps if run else data.meta_info.get("global_steps"),
-        total_steps=_total_steps(run.trainer) if run else data.meta_info.get("total_training_steps"),
-    )
-    token = CONTEXT.set(context)
-    try:
+    trainer = call.trainer
+    steps = data.meta_info if trainer is None else {
+        "global_steps": trainer.global_steps, "total_training_steps": _total_steps(trainer)
+    }  # fmt: skip
+    rows = Rows(data.non_tensor_batch, steps.get("global_steps"), steps.get("total_training_steps"))
+    call.metrics.update(call.adapter.scoring_metrics(rows))
+    with opened(Call(call.adapter, call.metrics, trainer, rows)):
         return original(*args, **kwargs)
-    finally:
-        CONTEXT.reset(token)
-        if run is not None:
-            run.metrics.update(advice.follow(run.trainer, context.metrics))
 
 
 def _total_steps(trainer: Any) -> int | None:
@@ -90,25 +67,19 @@ def _total_steps(trainer: Any) -> int | None:
 
 
 def _fit(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
-    token = _RUN.set(_Run(self))
-    try:
+    with opened(Call(Adapter.of(self.config), metrics={}, trainer=self)):
         return original(self, *args, **kwargs)
-    finally:
-        _RUN.reset(token)
 
 
 def _compute_data_metrics(original: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
     metrics = original(*args, **kwargs)
-    run = _RUN.get()
-    if run is not None:
-        metrics.update(run.metrics)
-        run.metrics.clear()
+    call = current_call()
+    if call is not None:
+        metrics.update(call.metrics)
+        call.metrics.clear()
     return metrics
 
 
 def _fit_compute_advantage(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
-    token = _RUN.set(_Run(self, self.metrics))
-    try:
+    with opened(Call(Adapter.of(self.config), self.metrics, trainer=self)):
         return original(self, *args, **kwargs)
-    finally:
-        _RUN.reset(token)

@@ -3,7 +3,7 @@
 In verl 0.8 it is `main_ppo_sync`, a script: run as such, its classes belong to `__main__`, which nobody imports.
 
 The trainer knows the step and the metrics, and its batch names every row of TransferQueue, where the scores
-lie in `extra_fields`, which the trainer itself does not fetch for an estimator.
+are in `extra_fields`, which the trainer itself does not fetch for an estimator.
 """
 
 import sys
@@ -12,18 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from rvpo_verl.attach import launch, vectors
-from rvpo_verl.attach import native_api as handed
-from rvpo_verl.attach.estimator import CONTEXT, NAME, AdvantageContext, advantage_config
+from rvpo_verl.attach import native_api, startup
+from rvpo_verl.attach.adapter import Adapter, Rows
+from rvpo_verl.attach.estimator import Call, opened
 from rvpo_verl.attach.hooks import seam, wrap
 from rvpo_verl.attach.sessions import last_output_of_session
-from rvpo_verl.core import monitor as advice
+from rvpo_verl.rewards.vector import KEY
 
 
 def attach_trainer(module: ModuleType) -> str:
-    wrap(module.PPOTrainer, "__init__", ("self", "config"), launch.validate_in_constructor)
-    if handed.hands_over(seam(module, "compute_advantage_for_multi_trajectories", ("data", "config"))):
-        return "PPOTrainer: configuration; the rest is handed over (patched verl)"
+    wrap(module.PPOTrainer, "__init__", ("self", "config"), startup.validate_in_constructor)
+    if native_api.supports_extras(
+        seam(module, "compute_advantage_for_multi_trajectories", ("data", "config"))
+    ):
+        return "PPOTrainer: configuration; verl passes the rest (patched)"
     wrap(module.PPOTrainer, "_compute_advantage", ("self", "batch", "metrics"), _compute_advantage)
     return "PPOTrainer: configuration, reward vectors, step, metrics"
 
@@ -47,49 +49,38 @@ def attach_metrics(module: ModuleType) -> str:
 
 
 def _compute_advantage(original: Any, self: Any, batch: Any, metrics: dict[str, Any]) -> Any:
-    algorithm = self.config.algorithm
-    rewards = launch.rewards_config(self.config)
-    if algorithm.adv_estimator != NAME and rewards is None:
+    adapter = Adapter.of(self.config)
+    if not adapter.active:
         return original(self, batch, metrics)
-
-    settings = advantage_config(algorithm)
-    rows = vectors.from_infos(_reward_infos(self, batch, settings, algorithm), settings, algorithm)
-    is_padding_B = np.array([bool(tag.get("is_padding", False)) for tag in batch.tags])
-    if rewards is not None:
-        real = [row for row, padding in zip(rows, is_padding_B, strict=True) if not padding]
-        metrics.update(launch.scoring_metrics(real, rewards))
-    if algorithm.adv_estimator != NAME:
-        return original(self, batch, metrics)
-
-    context = AdvantageContext(
-        vectors=rows,
-        is_padding_B=is_padding_B,
-        owner_B=last_output_of_session(batch.keys),
+    rows = Rows(
+        columns=_columns(self, batch, adapter),
         step=self.global_steps,
         total_steps=self.total_training_steps,
+        is_padding_B=np.array([bool(tag.get("is_padding", False)) for tag in batch.tags]),
+        owner_B=last_output_of_session(batch.keys),
     )
-    token = CONTEXT.set(context)
-    try:
+    metrics.update(adapter.scoring_metrics(rows))
+    with opened(Call(adapter, metrics, self, rows)):
         return original(self, batch, metrics)
-    finally:
-        CONTEXT.reset(token)
-        metrics.update(advice.follow(self, context.metrics))
 
 
-def _reward_infos(trainer: Any, batch: Any, settings: Any, algorithm: Any) -> list[dict[str, Any]]:
+def _columns(trainer: Any, batch: Any, adapter: Adapter) -> dict[str, list[Any]]:
+    """The keys of `reward_extra_info` that some row has."""
     import transfer_queue as tq
 
     # A colocated reward model scores after the rollout and writes its keys beside the other fields.
     reward_model = trainer.config.reward.reward_model
     colocated = reward_model.enable and not reward_model.enable_resource_pool
-    keys = vectors.fields(settings, algorithm)
-    wanted = [key for key in keys if key != vectors.KEY] if colocated else ["extra_fields"]
+    wanted = [key for key in adapter.keys if key != KEY] if colocated else ["extra_fields"]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=wanted)
     # Depending on the backend a non-tensor field is a list, a stack or an array of wrapped values.
-    columns = {name: [getattr(value, "data", value) for value in list(data[name])] for name in wanted}
+    fields = {name: [getattr(value, "data", value) for value in list(data[name])] for name in wanted}
     if colocated:
-        return [dict(zip(wanted, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return [extra.get("reward_extra_info", {}) for extra in columns["extra_fields"]]
+        return fields
+    infos = [extra.get("reward_extra_info", {}) for extra in fields["extra_fields"]]
+    return {
+        key: [info.get(key) for info in infos] for key in dict.fromkeys(key for info in infos for key in info)
+    }
 
 
 def _aggregation_type(original: Any, self: Any, metric_name: str) -> str:

@@ -81,8 +81,8 @@ def judge_agreement(
 
 
 def _judge_config(base_url: str, model: str | None, api_key_env: str | None, settings: str) -> Any:
-    from rvpo_verl.config import parse
     from rvpo_verl.judge.config import JudgeConfig
+    from rvpo_verl.schema import parse
 
     try:
         more = json.loads(settings)

@@ -1,40 +1,102 @@
-"""Reward vectors as one matrix, whatever the rewards of each prompt are called.
+"""The rewards of a batch as one matrix, built from reward vectors or from columns.
 
-B responses, G groups, M rewards of the group that has most. A column belongs to one reward *within a group*:
-two prompts with ten different criteria each share ten columns, not twenty.
+A column of the matrix is one reward *within a group*: two prompts with ten different criteria each share ten
+columns. A *family* is the name that a reward is logged under.
+
+Shapes: B responses, G groups, M rewards of the group that has most.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import repeat
+from typing import Any, Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from rvpo_verl.rewards.vector import RewardVector, family
+from rvpo_verl.errors import UserError
+from rvpo_verl.names import family
+
+
+class NamedScores(Protocol):
+    """The scores of one response. `rewards.vector.RewardVector` is one."""
+
+    @property
+    def scores(self) -> Mapping[str, float | None]:
+        """Score by name, None where missing."""
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Weight by name; 1 where none is given."""
 
 
 @dataclass(frozen=True)
-class RewardMatrix:
-    rewards_BM: np.ndarray
-    """float64, NaN where missing."""
-    weights_BM: np.ndarray
-    """float64, 0 where the group has no such reward."""
-    family_BM: np.ndarray
-    """Index into `families`, -1 where the group has no such reward."""
-    families: list[str]
-    """Names to report under."""
+class RewardBatch:
+    """Everything that `compute` needs of a batch, on one device."""
+
+    rewards_BM: Tensor
+    """Raw rewards, NaN where missing."""
+    group_B: Tensor
+    """Group of each response, integers from 0."""
+    length_B: Tensor
+    """Tokens of each response that are trained. A response without any takes part in nothing."""
+    weights_BM: Tensor | None = None
+    """Weight of each reward, at least 0; equal if None. Renormalized over what is present."""
+    valid_B: Tensor | None = None
+    """False for rows that take part in nothing, such as padding."""
+    family_BM: Tensor | None = None
+    """Index into `families` of each reward, -1 where the group has no such reward; the column's own if None."""
+    families: tuple[str, ...] = ()
+    """Names to log under; `0`, `1`, ... by column if empty."""
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            ValueError: shapes that do not fit.
+        """
+        if self.rewards_BM.dim() != 2:
+            raise ValueError(
+                f"rewards_BM has shape {tuple(self.rewards_BM.shape)}, expected (responses, rewards)"
+            )
+        B, M = self.rewards_BM.shape
+        for name, shape in (
+            ("group_B", (B,)), ("length_B", (B,)), ("valid_B", (B,)), ("weights_BM", (B, M)), ("family_BM", (B, M))
+        ):  # fmt: skip
+            given = getattr(self, name)
+            if given is not None and given.shape != shape:
+                raise ValueError(
+                    f"{name} has shape {tuple(given.shape)}, expected {shape} as rewards_BM {(B, M)}"
+                )
+        trained_B = self.length_B > 0
+        object.__setattr__(
+            self, "valid_B", trained_B if self.valid_B is None else trained_B & self.valid_B.bool()
+        )
+        if self.family_BM is None:
+            own_M = torch.arange(M, device=self.rewards_BM.device)
+            object.__setattr__(self, "family_BM", own_M.expand(B, M))
+            object.__setattr__(self, "families", self.families or tuple(map(str, range(M))))
 
     @classmethod
-    def from_vectors(cls, vectors: Sequence[RewardVector], group_B: np.ndarray) -> "RewardMatrix":
+    def from_vectors(
+        cls,
+        vectors: Sequence[NamedScores],
+        groups: np.ndarray,
+        length_B: Tensor,
+        *,
+        valid_B: Tensor | None = None,
+    ) -> "RewardBatch":
         """
         Args:
-            vectors: the scores of each response.
-            group_B: group of each response, integers from 0.
+            vectors: the scores of each response; names may differ from group to group.
+            groups: (B,) group of each response, any values that can be compared.
+            length_B: its device is the batch's.
         """
-        groups = group_B.tolist()
-        names_G: list[dict[str, object]] = [{} for _ in range(max(groups, default=-1) + 1)]
-        for group, vector in zip(groups, vectors, strict=True):
-            names_G[group].update(vector.scores)  # for the names, in the order in which they came up
+        _, group_B = np.unique(groups, return_inverse=True)
+        numbers = group_B.tolist()
+        names_G: list[dict[str, object]] = [{} for _ in range(max(numbers, default=-1) + 1)]
+        for group, vector in zip(numbers, vectors, strict=True):
+            names_G[group].update(vector.scores)  # for the names, in the order in which they appear
 
         width_G = np.array([len(names) for names in names_G], dtype=int)
         exists_GM = np.arange(width_G.max(initial=0)) < width_G[:, None]
@@ -43,7 +105,7 @@ class RewardMatrix:
         # Python meets each score once; a loop that fills the matrix cell by cell costs ten times as much.
         scores: list[float | None] = []
         weights: list[float] = []
-        for group, vector in zip(groups, vectors, strict=True):
+        for group, vector in zip(numbers, vectors, strict=True):
             scores += map(vector.scores.get, names_G[group])
             weights += map(vector.weights.get, names_G[group], repeat(1.0))
         rewards_BM, weights_BM = np.full(exists_BM.shape, np.nan), np.zeros(exists_BM.shape)
@@ -55,4 +117,66 @@ class RewardMatrix:
         family_GM[exists_GM] = [
             families.setdefault(family(name), len(families)) for names in names_G for name in names
         ]
-        return cls(rewards_BM, weights_BM, family_GM[group_B], list(families))
+        return cls(
+            rewards_BM=torch.from_numpy(rewards_BM),
+            group_B=torch.from_numpy(group_B),
+            length_B=length_B.cpu(),
+            weights_BM=torch.from_numpy(weights_BM),
+            valid_B=None if valid_B is None else valid_B.cpu(),
+            family_BM=torch.from_numpy(family_GM[group_B]),
+            families=tuple(families),
+        ).to(length_B.device)
+
+    @classmethod
+    def from_columns(
+        cls,
+        columns: Mapping[str, Any],
+        groups: np.ndarray,
+        length_B: Tensor,
+        *,
+        weights: Mapping[str, float] | None = None,
+        valid_B: Tensor | None = None,
+    ) -> "RewardBatch":
+        """
+        Args:
+            columns: (B,) numbers by reward, None or NaN where missing. Each is a family of its own.
+            weights: by reward; 1 where none is given.
+
+        Raises:
+            UserError: a column holds something else than numbers.
+        """
+        _, group_B = np.unique(groups, return_inverse=True)
+        # Column by column in memory, as it is written.
+        rewards_MB = np.empty((len(columns), len(group_B)))
+        for row, (name, column) in enumerate(columns.items()):
+            rewards_MB[row] = _numbers(name, column)
+        weights_M = torch.tensor([(weights or {}).get(name, 1.0) for name in columns], dtype=torch.float64)
+        rewards_BM = torch.from_numpy(rewards_MB).T
+        return cls(
+            rewards_BM=rewards_BM,
+            group_B=torch.from_numpy(group_B),
+            length_B=length_B.cpu(),
+            weights_BM=weights_M.expand(rewards_BM.shape),
+            valid_B=None if valid_B is None else valid_B.cpu(),
+            families=tuple(columns),
+        ).to(length_B.device)
+
+    def to(self, device: torch.device) -> "RewardBatch":
+        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)
+
+
+def _numbers(name: str, column: Any) -> np.ndarray:
+    try:
+        values_B = np.asarray(column, dtype=float)  # None becomes NaN
+    except (TypeError, ValueError):
+        for row, value in enumerate(column):
+            try:
+                float(np.nan if value is None else value)
+            except (TypeError, ValueError):
+                raise UserError(
+                    f"reward key {name!r} holds {value!r} of type {type(value).__name__} in row {row}; expected a "
+                    "number, or None where the reward does not apply"
+                ) from None
+        raise
+    return np.where(np.isfinite(values_B), values_B, np.nan)

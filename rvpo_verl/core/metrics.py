@@ -9,40 +9,33 @@ Shapes: B responses, M rewards, G groups, F reward families (the names they are 
 import torch
 from torch import Tensor
 
-from rvpo_verl.core.advantage import Advantage, softmin_weights
+from rvpo_verl.core.advantage import Advantage
+from rvpo_verl.core.aggregations import AggregationContext, shares
+from rvpo_verl.core.batch import RewardBatch
+from rvpo_verl.core.settings import Settings
 
 
 def batch_metrics(
-    result: Advantage,
-    rewards_BM: Tensor,
-    group_B: Tensor,
-    family_BM: Tensor,
-    families: list[str],
-    *,
-    valid_B: Tensor,
-    k: float | None,
+    steps: Advantage, batch: RewardBatch, settings: Settings, context: AggregationContext
 ) -> dict[str, float]:
     """Metrics of one batch.
 
     Args:
-        result: what `advantage` returned for the batch.
-        rewards_BM: raw rewards, NaN where missing.
-        group_B: group of each response, integers from 0.
-        family_BM: index into `families` of each reward, -1 where the group has no such reward.
-        families: names to report under.
-        valid_B: False for rows that are in no metric, such as padding.
-        k: the risk coefficient, None where the aggregation has none.
+        steps: what `advantage` returned for the batch.
+        context: that the aggregation was called with.
     """
-    z_BM, weight_BM = result.standardised.z_BM, result.weight_BM
-    present_BM, constant_BM = result.standardised.present_BM, result.standardised.constant_BM
-    takes_part_B = result.takes_part_B
+    rewards_BM, group_B, family_BM = batch.rewards_BM, batch.group_B, batch.family_BM
+    z_BM, weight_BM = steps.standardized.z_BM, steps.weight_BM
+    present_BM, constant_BM = steps.standardized.present_BM, steps.standardized.constant_BM
+    takes_part_B = steps.takes_part_B
     responses = takes_part_B.sum().clamp(min=1)
+    families = batch.families
 
     varied_B = (present_BM & ~constant_BM).any(dim=1)
     lowest_B = torch.where(weight_BM > 0, z_BM, float("inf")).amin(dim=1)
     bottleneck_BM = ((z_BM == lowest_B[:, None]) & (weight_BM > 0) & varied_B[:, None]).double()
     bottleneck_BM = bottleneck_BM / bottleneck_BM.sum(dim=1, keepdim=True).clamp(min=1)
-    decides_BM = weight_BM if k is None else softmin_weights(z_BM, weight_BM, k)
+    share_BM = shares(settings.aggregation, z_BM, weight_BM, context)
 
     # A batch of rubrics may have hundreds of families: the cells of all are added up in one go, and those
     # of no family in a bin behind the last.
@@ -60,7 +53,7 @@ def batch_metrics(
         return torch.where(there_F > 0, extreme, float("nan"))
 
     one_BM, once_BM = torch.ones_like(z_BM), _once_in_group(present_BM, group_B)
-    there_F, member_F = sum_F(one_BM), sum_F(one_BM, valid_B[:, None])
+    there_F, member_F = sum_F(one_BM), sum_F(one_BM, batch.valid_B[:, None])
     mean_F = sum_F(rewards_BM.double()) / there_F  # NaN where there is none
     deviation_BM = rewards_BM.double() - torch.cat([mean_F, mean_F.new_zeros(1)])[bin_BM]
     of_family = {
@@ -71,7 +64,7 @@ def batch_metrics(
         "missing": 1 - there_F / member_F.clamp(min=1),
         "constant_groups": sum_F(once_BM, constant_BM) / sum_F(once_BM).clamp(min=1),
         "bottleneck": sum_F(bottleneck_BM) / varied_B.sum().clamp(min=1),
-        "weight": sum_F(decides_BM) / there_F.clamp(min=1),
+        "weight": sum_F(share_BM) / there_F.clamp(min=1),
     }
 
     mean_B = (weight_BM * z_BM).sum(dim=1)
@@ -80,17 +73,18 @@ def batch_metrics(
     once_B = _once_in_group(takes_part_B[:, None], group_B).squeeze(1)
     of_batch = {
         "reward_variance": variance_B.sum() / responses,
-        "below_mean": (mean_B - result.aggregate_B)[takes_part_B].sum() / responses,
-        "aggregate_std": _std(result.aggregate_B[takes_part_B]),
+        "below_mean": (mean_B - steps.aggregate_B)[takes_part_B].sum() / responses,
+        "aggregate_std": _std(steps.aggregate_B[takes_part_B]),
         "constant_groups/share": once_B[still_B].sum() / once_B.sum().clamp(min=1),
-        "constant_groups/advantage": result.advantage_B[still_B].sum() / still_B.sum().clamp(min=1),
+        "constant_groups/advantage": steps.advantage_B[still_B].sum() / still_B.sum().clamp(min=1),
     }
 
     names = [f"rvpo/{name}/{what}" for what in of_family for name in families]
     names += [f"rvpo/{what}" for what in of_batch]
     # One transfer from the device for all of them.
     values = torch.cat([*of_family.values(), torch.stack(list(of_batch.values()))]).tolist()
-    return ({} if k is None else {"rvpo/k": float(k)}) | dict(zip(names, values, strict=True))
+    k = {} if context.used_k is None else {"rvpo/k": float(context.used_k)}
+    return k | dict(zip(names, values, strict=True))
 
 
 def _std(values_B: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
-"""Says when the metrics of a run show one of the two ways in which several rewards fail together.
+"""Detects the two ways in which several rewards fail together, from the metrics of a run.
 
-    frozen       a reward is the same throughout nearly every group, low, and was seen to be better: what is
-                 never compared within a group is never learned, however long the training goes on
-    neglected    a reward falls while most of the others rise: they are being bought at its expense
+    frozen       a reward is constant in nearly every group and low, although better values occurred: what
+                 never varies within a group is never learned, however long the training continues
+    neglected    a reward falls while most of the others rise
 
-Both are told once a reward, in one line, and logged on every step as `rvpo/NAME/frozen` and
+Both are reported once a reward, in one line, and logged on every step as `rvpo/NAME/frozen` and
 `rvpo/NAME/neglected`, 1 while they hold. docs/experiments.md says how often they were right.
 """
 
@@ -16,9 +16,9 @@ WINDOW = 20
 CONSTANT, VARIES = 0.9, 0.2
 """Share of groups from which on a reward counts as frozen, if another varies in at least the second share."""
 LOW = 0.5
-"""Of its range so far, below which a frozen reward is worth a word: one that is solved is constant too."""
+"""Share of its range so far, below which a constant reward counts as frozen: one that is solved is constant too."""
 FALLEN, RISEN = 0.2, 0.02
-"""Of its range so far, that a reward has to fall, and the others to rise meanwhile."""
+"""Shares of their ranges so far, by which a reward has to fall and the others to rise in the same time."""
 
 
 @dataclass
@@ -38,15 +38,15 @@ class _Reward:
         return sum(values[index] for values in self.recent) / len(self.recent)
 
 
-class Watch:
+class Monitor:
     """Follows the metrics of one training, step by step."""
 
     def __init__(self) -> None:
         self._rewards: dict[str, _Reward] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
 
     def observe(self, metrics: dict[str, float]) -> tuple[dict[str, float], list[str]]:
-        """Takes in one step.
+        """Adds one step.
 
         Args:
             metrics: what `batch_metrics` returned.
@@ -55,18 +55,18 @@ class Watch:
             Flags to log, for rewards seen for at least WINDOW steps; and lines to print, each once a training.
         """
         for name in _names(metrics):
-            self._take_in(name, metrics)
+            self._add(name, metrics)
         full = {name: reward for name, reward in self._rewards.items() if len(reward.recent) == WINDOW}
         flags, lines = {}, []
         for name in full:
             for failure, line in (("frozen", _frozen(name, full)), ("neglected", _neglected(name, full))):
                 flags[f"rvpo/{name}/{failure}"] = float(line is not None)
-                if line is not None and (name, failure) not in self._told:
-                    self._told.add((name, failure))
+                if line is not None and (name, failure) not in self._reported:
+                    self._reported.add((name, failure))
                     lines.append(line)
         return flags, lines
 
-    def _take_in(self, name: str, metrics: dict[str, float]) -> None:
+    def _add(self, name: str, metrics: dict[str, float]) -> None:
         mean = metrics[f"rvpo/{name}/mean"]
         if mean != mean:  # no response had it
             return
@@ -76,15 +76,6 @@ class Watch:
         reward.worst = min(reward.worst, metrics[f"rvpo/{name}/worst"])
         if len(reward.recent) == WINDOW:
             reward.means.append(reward.average(0))
-
-
-def follow(trainer: object, metrics: dict[str, float]) -> dict[str, float]:
-    """A step's metrics with this training's flags; prints what there is to say. The trainer keeps the watch."""
-    watch = vars(trainer).setdefault("_rvpo_watch", Watch())
-    flags, lines = watch.observe(metrics)
-    for line in lines:
-        print(line, flush=True)
-    return metrics | flags
 
 
 def _names(metrics: dict[str, float]) -> list[str]:

@@ -1,37 +1,49 @@
-"""The risk coefficient k at a global step."""
+"""A number that changes with the trainer's global step: the risk coefficient k."""
 
 import math
+from dataclasses import dataclass
+from typing import Literal
 
-from rvpo_verl.config import Schedule
+from rvpo_verl.errors import UserError
 
 
-def k_at(k: float | Schedule, step: int | None, total_steps: int | None) -> float:
-    """k at the trainer's global step, so that a resumed run goes on where it stopped.
+@dataclass(frozen=True)
+class Schedule:
+    """From `start` at step 1 to `end` at step `over`, kept afterwards (paper: linear, 0.5 to 2.0)."""
 
-    Args:
-        k: a number, or a schedule from `from` at step 1 to `to` at step `over`, kept afterwards.
-        step: global step of the update being computed, counted from 1; None if not known.
-        total_steps: steps of the whole run, which `over: run` means; None if not known.
+    shape: Literal["linear", "cosine"]
+    start: float
+    end: float
+    over: int | None = None
+    """Length in global steps; None for all steps of the training."""
 
-    Raises:
-        ValueError: the schedule needs a step or a run length that the caller does not have.
-    """
-    if not isinstance(k, Schedule):
-        return k
-    if k.schedule == "constant":
-        return k.from_
-    if step is None:
-        raise ValueError(
-            f"k follows a {k.schedule} schedule, but the global step is not known here: "
-            'set data.meta_info["global_steps"], or give algorithm.rvpo.k as a number'
-        )
-    over = total_steps if k.over == "run" else k.over
-    if over is None:
-        raise ValueError(
-            "k's schedule runs over the whole training, but its number of steps is not known here: "
-            'set data.meta_info["total_training_steps"], or give `over` as a number of steps'
-        )
-    progress = min(max(step - 1, 0) / max(over - 1, 1), 1.0)
-    if k.schedule == "cosine":
-        progress = (1 - math.cos(math.pi * progress)) / 2
-    return k.from_ + (k.to - k.from_) * progress
+    def at(self, step: int | None, total_steps: int | None) -> float:
+        """The value at a global step, so that a resumed run continues where it stopped.
+
+        Args:
+            step: global step of the update being computed, counted from 1; None if unknown.
+            total_steps: steps of the whole run; None if unknown.
+
+        Raises:
+            UserError: the schedule needs a step or a run length that is unknown.
+        """
+        if step is None:
+            raise UserError(
+                f"k follows a {self.shape} schedule, but the global step is not known here: "
+                'set data.meta_info["global_steps"], or give algorithm.rvpo.k as a number'
+            )
+        over = total_steps if self.over is None else self.over
+        if over is None:
+            raise UserError(
+                "k's schedule runs over the whole training, but its number of steps is not known here: "
+                'set data.meta_info["total_training_steps"], or give `over` as a number of steps'
+            )
+        progress = min(max(step - 1, 0) / max(over - 1, 1), 1.0)
+        if self.shape == "cosine":
+            progress = (1 - math.cos(math.pi * progress)) / 2
+        return self.start + (self.end - self.start) * progress
+
+
+def value_at(value: "float | Schedule", step: int | None, total_steps: int | None) -> float:
+    """A number, or a schedule at a global step."""
+    return value.at(step, total_steps) if isinstance(value, Schedule) else value

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rvpo_verl.config import Strict
+from rvpo_verl.schema import Strict
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from rvpo_verl.attach.launch import rewards_config
+from rvpo_verl.attach.verl_config import rewards_config
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.registry import resolve
 

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from rvpo_verl.attach.compose import compose_config
-from rvpo_verl.attach.estimator import NAME, advantage_config
 from rvpo_verl.attach.hooks import verl_version
+from rvpo_verl.attach.verl_config import NAME, advantage_config
 from rvpo_verl.plan.data import inspect_files
 from rvpo_verl.plan.memory import Memory, checkpoint_gb, estimate
 from rvpo_verl.plan.model import model_shape

@@ -11,8 +11,9 @@ from typing import Any
 
 from rvpo_verl.config import RewardSpec
 from rvpo_verl.errors import ConfigError
+from rvpo_verl.rewards.protocol import RequiresColumns
 from rvpo_verl.rewards.registry import resolve
-from rvpo_verl.rewards.sample import ARGUMENTS, Sample
+from rvpo_verl.rewards.sample import ARGUMENTS, COLUMN_OF_ARGUMENT, Sample
 from rvpo_verl.rewards.score import Score
 
 # What scoring functions written for verl, or for other trainers, call the same thing.
@@ -43,9 +44,7 @@ class BoundReward:
         weights = spec.outputs or {name: spec.weight}
         self.missing = {output: Score(None, weight) for output, weight in weights.items()}
         """Its scores where it does not apply, or failed."""
-        self.before_training = getattr(found.function, "before_training", None)
-        """What the function wants checked before a training starts; see `Scorer.before_training`."""
-        self._function = found.function
+        self.function = found.function
         self.is_async = is_async(found.function)
         parameters = self._parameters()
         self._check(parameters, offered)
@@ -69,7 +68,7 @@ class BoundReward:
         values = [
             keywords.pop(name) if name in keywords else getattr(sample, name) for name in self._positional
         ]
-        return partial(self._function, *values, **keywords)
+        return partial(self.function, *values, **keywords)
 
     def read(self, value: Any) -> Reading:
         """The scores in what the function returned.
@@ -85,10 +84,12 @@ class BoundReward:
                 raise TypeError(f"returned {_kind(value)}, not a dict of its outputs {list(outputs)}")
             return Reading({self.name: Score(_number(value, "returned"), self.spec.weight)})
 
-        strangers = [key for key in value if not isinstance(key, str) or (outputs and key not in outputs)]
-        if strangers:
+        unexpected_keys = [
+            key for key in value if not isinstance(key, str) or (outputs and key not in outputs)
+        ]
+        if unexpected_keys:
             accepted = f"its outputs {list(outputs)}" if outputs else "strings"
-            raise TypeError(f"returned a dict with the keys {strangers}; accepted: {accepted}")
+            raise TypeError(f"returned a dict with the keys {unexpected_keys}; accepted: {accepted}")
         scores, wrong = {}, None
         for key in outputs or value:
             name, weight = (key, outputs[key]) if outputs else (f"{self.name}/{key}", self.spec.weight)
@@ -101,12 +102,20 @@ class BoundReward:
                 wrong = wrong or error
         return Reading(scores or self.missing, wrong)
 
+    def required_columns(self) -> list[str]:
+        """Columns of the data that fill its arguments, or that it names itself."""
+        named = [parameter.name for parameter in self._parameters()]
+        columns = [COLUMN_OF_ARGUMENT[name] for name in named if name in COLUMN_OF_ARGUMENT]
+        if isinstance(self.function, RequiresColumns):
+            columns += self.function.required_columns(self.spec.kwargs)
+        return columns
+
     def _parameters(self) -> list[inspect.Parameter]:
         try:
-            return list(inspect.signature(self._function).parameters.values())
+            return list(inspect.signature(self.function).parameters.values())
         except (TypeError, ValueError):
             raise ConfigError(
-                f"reward {self.name!r} ({self.origin}): Python does not know the arguments of {self._function!r}; "
+                f"reward {self.name!r} ({self.origin}): Python does not know the arguments of {self.function!r}; "
                 "wrap it in a function that names them"
             ) from None
 

@@ -4,12 +4,14 @@ import asyncio
 import inspect
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rvpo_verl.config import RewardsConfig
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.binding import BoundReward, Reading
+from rvpo_verl.rewards.protocol import CallsServices, Probes, RunContext, Validates
 from rvpo_verl.rewards.sample import ARGUMENTS, Sample
 from rvpo_verl.rewards.threads import Threads
 from rvpo_verl.rewards.vector import RewardVector
@@ -41,45 +43,71 @@ class Scorer:
             ConfigError: for each reward that cannot be found, or not be called.
         """
         offered = [argument for argument in ARGUMENTS if argument not in without]
-        self._rewards: list[BoundReward] = []
+        self.rewards: list[BoundReward] = []
         complaints: list[ConfigError] = []
         for name, spec in config.rewards.items():
             try:
-                self._rewards.append(BoundReward(name, spec, offered))
+                self.rewards.append(BoundReward(name, spec, offered))
             except ConfigError as complaint:
                 complaints.append(complaint)
         if complaints:
             raise ConfigError("\n".join(map(str, complaints))) from complaints[0].__cause__
-        self._threads = Threads(max(THREADS, 2 * len(self._rewards)))
+        self._threads = Threads(max(THREADS, 2 * len(self.rewards)))
         self.failed: Counter[tuple[str, str]] = Counter()
         """Calls that failed, by reward and type of the exception."""
 
-    def before_training(self, *, reward_workers: int, hosted: bool) -> None:
-        """Runs what the reward functions want checked before a training starts: `function.before_training`.
-
-        It is called with the reward's kwargs and timeout, and with:
-
-        Args:
-            reward_workers: processes that will score.
-            hosted: whether verl serves a reward model, which has no address yet.
+    def validate(self, run: RunContext) -> None:
+        """Lets each reward check its configuration, without opening a file or a connection.
 
         Raises:
             ConfigError: for each reward that could only fail.
         """
-        complaints = []
-        for reward in self._rewards:
-            if reward.before_training is not None:
+        for _ in self._asked(Validates, "validate", run):
+            pass
+
+    def probe(self, run: RunContext) -> list[str]:
+        """Lets each reward ask the services that it depends on, once, before a training.
+
+        Returns:
+            Warnings.
+
+        Raises:
+            ConfigError: for each reward that could only fail.
+        """
+        return [
+            f"reward {reward.name!r}: {warning}"
+            for reward, warnings in self._asked(Probes, "probe", run)
+            for warning in warnings
+        ]
+
+    def required_columns(self) -> dict[str, str]:
+        """The reward that reads each column of the data, by column."""
+        found: dict[str, str] = {}
+        for reward in self.rewards:
+            for column in reward.required_columns():
+                found.setdefault(column, reward.name)
+        return found
+
+    def calls_per_response(self, row: Mapping[str, Any]) -> float | None:
+        """Calls to services for one response to the prompt of a row; None if no reward calls any."""
+        callers = [reward for reward in self.rewards if isinstance(reward.function, CallsServices)]
+        if not callers:
+            return None
+        return sum(reward.function.calls_per_response(reward.spec.kwargs, row) for reward in callers)
+
+    def _asked(self, protocol: type, method: str, run: RunContext) -> list[tuple[BoundReward, Any]]:
+        """What `method` returns, for the rewards that have it."""
+        answers, complaints = [], []
+        for reward in self.rewards:
+            if isinstance(reward.function, protocol):
+                context = replace(run, timeout=reward.spec.timeout)
                 try:
-                    reward.before_training(
-                        reward.spec.kwargs,
-                        timeout=reward.spec.timeout,
-                        reward_workers=reward_workers,
-                        hosted=hosted,
-                    )
+                    answers.append((reward, getattr(reward.function, method)(reward.spec.kwargs, context)))
                 except ConfigError as complaint:
                     complaints += [f"reward {reward.name!r}: {line}" for line in str(complaint).splitlines()]
         if complaints:
             raise ConfigError("\n".join(complaints))
+        return answers
 
     async def score(self, sample: Sample) -> RewardVector:
         """The scores of all rewards, None where one does not apply or failed.
@@ -90,12 +118,12 @@ class Scorer:
         A dict from a reward without declared outputs gives the scores `NAME/key`, each with NAME's weight, or
         that times its own. A score in it that failed by itself has its cause under its own name.
         """
-        readings = await asyncio.gather(*(self._read(reward, sample) for reward in self._rewards))
+        readings = await asyncio.gather(*(self._read(reward, sample) for reward in self.rewards))
         scores: dict[str, float | None] = {}
         weights: dict[str, float] = {}
         failures: dict[str, str] = {}
         disagreements: dict[str, float] = {}
-        for reward, reading in zip(self._rewards, readings, strict=True):
+        for reward, reading in zip(self.rewards, readings, strict=True):
             for name, score in reading.scores.items():
                 scores[name], weights[name] = score.value, score.weight
                 if score.failure is not None:

@@ -1,11 +1,16 @@
-"""When too much of a reward failed, training on what is left would teach something else."""
+"""What scoring a batch has to report beside the scores: failures and disagreement.
 
-from collections import Counter
+When too much of a reward failed, training on the rest would teach something else.
+"""
+
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from rvpo_verl.config import RewardsConfig
-from rvpo_verl.rewards.vector import RewardVector, reward_of
+from rvpo_verl.names import family, reward_of
+from rvpo_verl.rewards.vector import RewardVector
 
 
 class RewardFailureError(RuntimeError):
@@ -19,6 +24,28 @@ class Failures:
     share: float
     by_kind: dict[str, float]
     """Of it, by what comes before the colon of the cause: the type of an exception, `timeout`, ..."""
+
+
+def scoring_metrics(vectors: Sequence[RewardVector], config: RewardsConfig) -> dict[str, float]:
+    """What to log about the scoring of a batch, by name.
+
+    Raises:
+        RewardFailureError: too much of a reward failed.
+    """
+    metrics: dict[str, float] = {}
+    for name, failures in failure_shares(vectors, config).items():
+        metrics[f"rvpo/{name}/failed"] = failures.share
+        metrics |= {f"rvpo/{name}/failed/{kind}": share for kind, share in failures.by_kind.items()}
+    return metrics | {f"rvpo/{name}/disagreement": value for name, value in disagreements(vectors).items()}
+
+
+def disagreements(vectors: Sequence[RewardVector]) -> dict[str, float]:
+    """Average disagreement between repeated measurements, by family, for the families that have any."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for vector in vectors:
+        for name, disagreement in vector.disagreements.items():
+            found[family(name)].append(disagreement)
+    return {name: fmean(values) for name, values in found.items()}
 
 
 def failure_shares(vectors: Sequence[RewardVector], config: RewardsConfig) -> dict[str, Failures]:
@@ -85,6 +112,6 @@ def _failures(reward: str, tally: _Tally, config: RewardsConfig) -> Failures:
         raise RewardFailureError(
             f"reward {reward!r} failed for {causes.total()} of {asked} {what} of a batch, {share:.0%}, more than "
             f"reward.rvpo.max_failure_share={config.max_failure_share:.0%}. Causes: {listed}. The first failure of "
-            "each kind was logged by the reward workers; mend the reward, give it more time, or accept a larger share"
+            "each kind was logged by the reward workers; fix the reward, give it more time, or accept a larger share"
         )
     return Failures(share, dict(by_kind))

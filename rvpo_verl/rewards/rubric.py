@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from rvpo_verl.config import parse
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.score import Score
+from rvpo_verl.schema import parse
 
 if TYPE_CHECKING:
     from rvpo_verl.judge.judge import Judge

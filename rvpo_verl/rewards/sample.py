@@ -34,3 +34,10 @@ class Sample:
 
 
 ARGUMENTS = tuple(argument.name for argument in fields(Sample))
+
+COLUMN_OF_ARGUMENT = {
+    "ground_truth": "reward_model.ground_truth",
+    "data_source": "data_source",
+    "extra_info": "extra_info",
+}
+"""Column of the data that fills an argument."""

@@ -8,6 +8,8 @@ so that ragged names would be lost and nested values would break it.
 import json
 from dataclasses import dataclass, field
 
+from rvpo_verl.names import reward_of
+
 KEY = "rvpo_rewards"
 
 
@@ -33,13 +35,3 @@ class RewardVector:
     def of(self, reward: str) -> dict[str, float | None]:
         """The scores of a reward that names them itself."""
         return {name: score for name, score in self.scores.items() if reward_of(name) == reward}
-
-
-def reward_of(name: str) -> str:
-    """The reward that a score belongs to: `rubric` for `rubric/Essential/3`."""
-    return name.split("/", 1)[0]
-
-
-def family(name: str) -> str:
-    """The name under which a score is logged: `rubric/Essential` for `rubric/Essential/3`."""
-    return name.rpartition("/")[0] or name

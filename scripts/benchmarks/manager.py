@@ -17,12 +17,13 @@ from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManage
 from benchmarks import slow_rewards
 from benchmarks.rows import Row, median_ms, medians_ms
 from rvpo_verl.attach.manager import RvpoRewardManager
-from rvpo_verl.config import RewardsConfig, parse
+from rvpo_verl.config import RewardsConfig
 from rvpo_verl.cpu.policy import build_tokenizer
 from rvpo_verl.cpu.tasks import Row as Task
 from rvpo_verl.cpu.tasks import generate, ground_truth
 from rvpo_verl.rewards.call import Sample, Scorer
 from rvpo_verl.rewards.tool_calling import tool_call_correctness, tool_call_format
+from rvpo_verl.schema import parse
 
 RESPONSES = 512
 SLOW_REWARDS, RESPONSES_AT_ONCE = 17, 8

@@ -16,7 +16,6 @@ from experiment.grid import Run
 from experiment.loop import FINAL_SAMPLES, LONGEST_GRADIENT, Outcome
 from experiment.methods import METHODS, Method
 from experiment.words import MAX_WORDS
-from rvpo_verl.config import Schedule
 from rvpo_verl.cpu import launch
 from rvpo_verl.data import rlla
 
@@ -139,7 +138,7 @@ def method_overrides(method: Method, rewards: tuple[str, ...]) -> list[str]:
             f"method={method.name!r} is code of this experiment; algorithm.rvpo has no option for it"
         )
     k = method.k
-    if isinstance(k, Schedule):
+    if hasattr(k, "schedule"):
         k = f"{{schedule:{k.schedule},from:{k.from_},to:{k.to},over:{k.over}}}"
     return [
         "algorithm.adv_estimator=rvpo",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from experiment import variants
-from rvpo_verl.config import Schedule
+from rvpo_verl.config import ScheduleConfig
 from rvpo_verl.core import advantage as rvpo
 from rvpo_verl.core.schedule import k_at
 
@@ -25,7 +25,7 @@ class Method:
     name: str
     label: str
     aggregation: str = "softmin"
-    k: float | Schedule = 2.0
+    k: float | ScheduleConfig = 2.0
     beta: float = 1.0
     center_groups: bool = False
     """False is the paper's form."""
@@ -44,8 +44,8 @@ class Method:
     """Whether the paper compares it."""
 
 
-def _linear(start: float, end: float, over: str | int = "run") -> Schedule:
-    return Schedule(schedule="linear", from_=start, to=end, over=over)
+def _linear(start: float, end: float, over: str | int = "run") -> ScheduleConfig:
+    return ScheduleConfig(schedule="linear", from_=start, to=end, over=over)
 
 
 def _ours(name: str, label: str, **options: object) -> Method:

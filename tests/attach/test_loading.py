@@ -46,10 +46,10 @@ def test_attaching_again_does_no_harm():
     again = (
         "import importlib, verl, verl.trainer.ppo.ray_trainer as trainer, rvpo_verl, rvpo_verl.attach; "
         "before = trainer.compute_advantage; "
-        "rvpo_verl.attach.attach(); importlib.reload(rvpo_verl); "
+        "rvpo_verl.attach.register_hooks(); importlib.reload(rvpo_verl); "
         "[importlib.reload(sys.modules[name]) for name in "
         "('rvpo_verl.attach.estimator', 'rvpo_verl.attach.registries', 'rvpo_verl.attach.hooks', 'rvpo_verl.attach')]; "
-        "rvpo_verl.attach.attach(); "
+        "rvpo_verl.attach.register_hooks(); "
         "assert trainer.compute_advantage is before; "
     )
     done = python(f"import sys; {again}{ATTACHED}")

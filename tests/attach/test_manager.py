@@ -16,11 +16,12 @@ from verl.trainer.ppo.metric_utils import process_validation_metrics
 from verl.trainer.ppo.reward import load_reward_manager
 
 from rvpo_verl.attach.manager import ABSENT
-from rvpo_verl.config import RewardsConfig, parse
+from rvpo_verl.config import RewardsConfig
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.failures import RewardFailureError, failure_shares
 from rvpo_verl.rewards.registry import resolve
 from rvpo_verl.rewards.vector import KEY, RewardVector
+from rvpo_verl.schema import parse
 
 WORDS = ["<pad>", "<eos>", "<unk>", "the", "answer", "is", "four", "five", "please", "count"]
 REWARDS = """

@@ -13,10 +13,11 @@ from packaging.version import Version
 from tensordict import NonTensorData, NonTensorStack, TensorDict
 from verl import DataProto
 
-from rvpo_verl.attach import estimator
+from rvpo_verl.attach import adapter
 from rvpo_verl.attach.hooks import verl_version
-from rvpo_verl.attach.native_api import hands_over
-from rvpo_verl.core import advantage as math
+from rvpo_verl.attach.native_api import supports_extras
+from rvpo_verl.core import RewardBatch, Settings, compute
+from rvpo_verl.core.advantage import broadcast
 from rvpo_verl.rewards.vector import KEY, RewardVector
 
 VERSION = Version(verl_version())
@@ -30,8 +31,8 @@ SCHEDULE = {"schedule": "linear", "from": 0.5, "to": 2.0}
 
 def expected(k):
     group_B = torch.tensor([0, 0, 0, 1, 1, 1])
-    result = math.advantage(REWARDS_BM.double(), group_B, LENGTH_B, aggregation="softmin", k=k)
-    return math.broadcast(result.advantage_B, MASK_BT)
+    result = compute(RewardBatch(REWARDS_BM.double(), group_B, LENGTH_B), Settings(k=k))
+    return broadcast(result.advantages_B, MASK_BT)
 
 
 def configuration():
@@ -53,19 +54,19 @@ def configuration():
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """The context that was open at each call of the estimator."""
+    """Step, steps of the run and metrics at each computation."""
     seen = []
-    original = estimator.batch_metrics
 
-    def batch_metrics(*args, **kwargs):
-        seen.append(estimator.CONTEXT.get())
-        return original(*args, **kwargs)
+    def recording(batch, settings, step, total_steps):
+        result = compute(batch, settings, step, total_steps)
+        seen.append((step, total_steps, result.metrics))
+        return result
 
-    monkeypatch.setattr(estimator, "batch_metrics", batch_metrics)
+    monkeypatch.setattr(adapter, "compute", recording)
     return seen
 
 
-def test_compute_advantage_hands_over_rewards_and_step(recorded):
+def test_compute_advantage_passes_rewards_and_step(recorded):
     rewards_BT = torch.zeros(MASK_BT.shape)
     data = DataProto(
         batch=TensorDict({"token_level_rewards": rewards_BT, "response_mask": MASK_BT}, batch_size=6),
@@ -74,8 +75,8 @@ def test_compute_advantage_hands_over_rewards_and_step(recorded):
     )
     computed = v0.compute_advantage(data, adv_estimator="rvpo", config=configuration().algorithm)
     torch.testing.assert_close(computed.batch["advantages"], expected(k=1.5))
-    assert (recorded[0].step, recorded[0].total_steps) == (3, 4)
-    assert recorded[0].metrics["rvpo/k"] == 1.5
+    assert recorded[0][:2] == (3, 4)
+    assert recorded[0][2]["rvpo/k"] == 1.5
 
 
 @pytest.fixture
@@ -123,15 +124,15 @@ def on_transfer_queue(monkeypatch):
     return compute
 
 
-def test_the_trainer_on_transfer_queue_hands_over_rewards_step_and_metrics(recorded, on_transfer_queue):
+def test_the_trainer_on_transfer_queue_passes_rewards_step_and_metrics(recorded, on_transfer_queue):
     advantages_BT, metrics = on_transfer_queue(configuration())
     torch.testing.assert_close(advantages_BT, expected(k=1.5))
-    assert (recorded[0].step, recorded[0].total_steps) == (3, 4)
+    assert recorded[0][:2] == (3, 4)
     assert metrics["rvpo/k"] == 1.5
     assert metrics["rvpo/x/failed"] == 0.0
 
 
-@pytest.mark.skipif(not hands_over(v0.compute_advantage), reason="of a verl with one of patches/")
+@pytest.mark.skipif(not supports_extras(v0.compute_advantage), reason="of a verl with one of patches/")
 def test_a_patched_verl_trains_its_own_gdpo_on_transfer_queue(on_transfer_queue):
     gdpo = {"algorithm": {"adv_estimator": "gdpo", "gdpo_reward_keys": ["x", "y"]}}
     config = OmegaConf.merge(configuration(), gdpo)
@@ -139,13 +140,13 @@ def test_a_patched_verl_trains_its_own_gdpo_on_transfer_queue(on_transfer_queue)
     torch.testing.assert_close(advantages_BT, expected(k=0.0), atol=1e-5, rtol=0)
 
 
-@pytest.mark.skipif(not hands_over(v0.compute_advantage), reason="of a verl with one of patches/")
+@pytest.mark.skipif(not supports_extras(v0.compute_advantage), reason="of a verl with one of patches/")
 def test_nothing_is_wrapped_around_v0_of_a_patched_verl():
     assert not hasattr(v0.compute_advantage, "_wrapped_by_rvpo")
     assert not hasattr(inspect.unwrap(v0.RayPPOTrainer).fit, "_wrapped_by_rvpo")
 
 
-@pytest.mark.skipif(not hands_over(v0.compute_advantage), reason="of a verl with one of patches/")
+@pytest.mark.skipif(not supports_extras(v0.compute_advantage), reason="of a verl with one of patches/")
 def test_nothing_is_wrapped_around_the_trainer_on_transfer_queue_of_a_patched_verl(on_transfer_queue):
     on_transfer_queue(configuration())
     trainers = [

@@ -9,12 +9,13 @@ import sys
 import pytest
 from packaging.version import Version
 
-from rvpo_verl.attach import hooks as seams
+from rvpo_verl.attach import hooks
 
-VERSION = Version(seams.verl_version())
+VERSION = Version(hooks.verl_version())
 NINE, EIGHT = Version("0.9"), Version("0.8")
 
 ALWAYS = {
+    "verl",
     "hydra.core.plugins",
     "verl.utils.config",
     "verl.experimental.reward_loop",
@@ -77,10 +78,10 @@ def test_estimator_and_manager_are_in_verls_registries(loaded):
 
 @pytest.mark.parametrize("version", ["0.6.1", "0.7.0", "0.10.0", "1.0"])
 def test_another_verl_is_refused_with_the_range_supported(monkeypatch, version):
-    monkeypatch.setattr(seams, "verl_version", lambda: version)
-    said = re.escape(f"verl {version} is installed; this version of rvpo-verl supports verl{seams.SUPPORTED}")
-    with pytest.raises(seams.UnsupportedVerlError, match=said):
-        seams.require_supported_version()
+    monkeypatch.setattr(hooks, "verl_version", lambda: version)
+    said = re.escape(f"verl {version} is installed; this version of rvpo-verl supports verl{hooks.SUPPORTED}")
+    with pytest.raises(hooks.UnsupportedVerlError, match=said):
+        hooks.require_supported_version()
 
 
 @pytest.mark.skipif(not EIGHT <= VERSION < NINE, reason="main_ppo_sync is verl 0.8's")

@@ -15,9 +15,10 @@ from omegaconf import OmegaConf
 
 from rvpo_verl.attach.compose import compose_config
 from rvpo_verl.attach.estimator import advantage_config
-from rvpo_verl.config import AdvantageConfig, RewardsConfig, Schedule, parse
+from rvpo_verl.config import AdvantageConfig, RewardsConfig, ScheduleConfig
 from rvpo_verl.cpu import policy
 from rvpo_verl.rewards.call import Sample, Scorer
+from rvpo_verl.schema import parse
 
 
 def run(task="shortcut", method="k5+c", **options):
@@ -66,7 +67,10 @@ def test_of_every_other_setting_all_runs_of_a_task_have_the_same(tmp_path):
     [
         ("k5+c", AdvantageConfig(k=5.0)),
         ("guarded2", AdvantageConfig(k=2.0, bonus=1.0)),
-        ("rising", AdvantageConfig(k=Schedule(schedule="linear", from_=0.5, to=2.0), center_groups=False)),
+        (
+            "rising",
+            AdvantageConfig(k=ScheduleConfig(schedule="linear", from_=0.5, to=2.0), center_groups=False),
+        ),
         ("variance", AdvantageConfig(aggregation="variance", center_groups=False)),
     ],
 )

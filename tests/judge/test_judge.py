@@ -11,7 +11,6 @@ import pytest
 from judging import CRITERIA, judge_all, judge_of, judge_one
 from scripted_judge import fault_of, scripted_judge, verdict_of
 
-from rvpo_verl.config import parse
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.judge import prompt
 from rvpo_verl.judge.config import JudgeConfig
@@ -19,6 +18,7 @@ from rvpo_verl.judge.endpoint import _retry_after
 from rvpo_verl.judge.judge import Judge
 from rvpo_verl.judge.prompt import Subject
 from rvpo_verl.rubric import Criterion
+from rvpo_verl.schema import parse
 
 MESSAGES = [{"role": "user", "content": "What do you drink?"}]
 FAULTS = {"timeout": 0.20, "server_error": 0.10, "rate_limited": 0.05, "malformed": 0.05}

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from rvpo_verl.config import RewardsConfig, parse
+from rvpo_verl.config import RewardsConfig
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.call import Sample, Scorer
+from rvpo_verl.schema import parse
 
 SAMPLE = Sample("the response", ground_truth="the truth", data_source="math", extra_info={"limit": 3})
 
@@ -393,7 +394,8 @@ def test_a_reward_that_hangs_does_not_keep_the_interpreter(tmp_path):
     code = (
         "import asyncio, importlib.util\n"
         "importlib.util.find_spec = lambda name: None\n"  # verl would only take time here
-        "from rvpo_verl.config import RewardsConfig, parse\n"
+        "from rvpo_verl.config import RewardsConfig\n"
+        "from rvpo_verl.schema import parse\n"
         "from rvpo_verl.rewards.call import Sample, Scorer\n"
         f"rewards = {{'hang': {{'function': {str(tmp_path / 'hang.py')!r} + ':hang', 'timeout': 0.1}}}}\n"
         "print(asyncio.run(Scorer(parse(RewardsConfig, {'rewards': rewards}, '')).score(Sample(''))).failures)\n"

@@ -1,8 +1,9 @@
 import pytest
 
-from rvpo_verl.config import RewardsConfig, parse
+from rvpo_verl.config import RewardsConfig
 from rvpo_verl.rewards.failures import Failures, RewardFailureError, failure_shares
 from rvpo_verl.rewards.vector import RewardVector
+from rvpo_verl.schema import parse
 
 CONFIG = parse(
     RewardsConfig,

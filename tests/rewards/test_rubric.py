@@ -9,12 +9,13 @@ from omegaconf import OmegaConf
 from scripted_judge import fault_of, scripted_judge, verdict_of
 
 from rvpo_verl.attach import launch
-from rvpo_verl.config import RewardsConfig, parse
+from rvpo_verl.config import RewardsConfig
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.judge.prompt import Subject, question
 from rvpo_verl.rewards.call import Sample, Scorer
-from rvpo_verl.rewards.disagreement import disagreements
+from rvpo_verl.rewards.failures import disagreements
 from rvpo_verl.rubric import Criterion
+from rvpo_verl.schema import parse
 
 MESSAGES = [{"role": "user", "content": "What helps?"}]
 RUBRIC = [

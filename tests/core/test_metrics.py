@@ -5,18 +5,9 @@ import math
 import pytest
 import torch
 
-from rvpo_verl.core.advantage import advantage
-from rvpo_verl.core.metrics import batch_metrics
+from tests.support.metrics import metrics_of
 
 NAN = math.nan
-
-
-def metrics_of(rewards, groups, *, k=2.0, names=("easy", "hard"), **options):
-    rewards_BM, group_B = torch.tensor(rewards, dtype=torch.float64), torch.tensor(groups)
-    result = advantage(rewards_BM, group_B, torch.ones(len(groups)), k=k or 0.0, **options)
-    family_BM = torch.arange(len(names)).expand(rewards_BM.shape)
-    valid_B = options.get("valid_B", torch.ones(len(groups), dtype=torch.bool))
-    return batch_metrics(result, rewards_BM, group_B, family_BM, list(names), valid_B=valid_B, k=k)
 
 
 def test_raw_rewards_are_described_over_those_present():
@@ -69,7 +60,7 @@ def test_distance_below_the_mean_and_variance_between_rewards():
     assert metrics_of([[1, 0], [0, 1]], [0, 0], k=None, aggregation="mean")["rvpo/below_mean"] == 0
 
 
-def test_advantage_of_constant_groups_is_what_centring_removes():
+def test_advantage_of_constant_groups_is_what_centering_removes():
     generator = torch.Generator().manual_seed(0)
     rewards = torch.randint(0, 2, (64, 2), generator=generator).double()
     rewards[:8] = 1.0
@@ -77,8 +68,8 @@ def test_advantage_of_constant_groups_is_what_centring_removes():
     assert metrics_of(rewards.tolist(), groups)["rvpo/constant_groups/advantage"] == pytest.approx(
         0, abs=1e-9
     )
-    uncentred = metrics_of(rewards.tolist(), groups, center_groups=False)
-    assert uncentred["rvpo/constant_groups/advantage"] > 0.3
+    uncentered = metrics_of(rewards.tolist(), groups, center_groups=False)
+    assert uncentered["rvpo/constant_groups/advantage"] > 0.3
 
 
 def test_k_is_logged_where_there_is_one():

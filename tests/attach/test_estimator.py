@@ -1,39 +1,37 @@
-"""The estimator as verl calls it, in a context as an attachment opens it."""
+"""The estimator as verl calls it, in a call as an attachment opens it."""
 
 import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
 
-from rvpo_verl.attach.estimator import CONTEXT, AdvantageContext, compute_rvpo_advantage
-from rvpo_verl.core import advantage as math
+from rvpo_verl.attach.adapter import Adapter, Rows
+from rvpo_verl.attach.estimator import Call, compute_rvpo_advantage, opened
+from rvpo_verl.core import RewardBatch, Settings, compute
 from rvpo_verl.errors import ConfigError
-from rvpo_verl.rewards.vector import RewardVector
+from rvpo_verl.rewards.vector import KEY, RewardVector
 
 
 def call(scores, index, *, lengths=None, padding=None, owner=None, step=1, total=10, **options):
     rows = len(scores)
     lengths = torch.tensor(lengths or [3] * rows)
     mask_BT = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
-    context = AdvantageContext(
-        vectors=[RewardVector(row) for row in scores],
-        is_padding_B=np.array(padding or [False] * rows),
-        owner_B=np.array(range(rows) if owner is None else owner),
+    given = Rows(
+        columns={KEY: [RewardVector(row).dumps() for row in scores]},
         step=step,
         total_steps=total,
+        is_padding_B=None if padding is None else np.array(padding),
+        owner_B=None if owner is None else np.array(owner),
     )
-    token = CONTEXT.set(context)
-    try:
+    adapter = Adapter(OmegaConf.create({"rvpo": options}))
+    with opened(Call(adapter, metrics={}, rows=given)) as call:
         advantages_BT, returns_BT = compute_rvpo_advantage(
             token_level_rewards=torch.zeros(mask_BT.shape),
             response_mask=mask_BT,
             index=np.array(index, dtype=object),
-            config=OmegaConf.create({"rvpo": options}),
         )
-    finally:
-        CONTEXT.reset(token)
     assert torch.equal(advantages_BT, returns_BT)
-    return advantages_BT, context.metrics
+    return advantages_BT, call.metrics
 
 
 SCORES = [{"a": 1.0, "b": 0.2}, {"a": 0.0, "b": 0.9}, {"a": 1.0, "b": 0.4}, {"a": 0.5, "b": None}]
@@ -42,8 +40,9 @@ SCORES = [{"a": 1.0, "b": 0.2}, {"a": 0.0, "b": 0.9}, {"a": 1.0, "b": 0.4}, {"a"
 def test_equals_the_mathematics_on_the_same_matrix():
     advantages_BT, _ = call(SCORES, ["x", "y", "x", "y"], lengths=[1, 2, 3, 4], k=1.5)
     rewards_BM = torch.tensor([[1, 0.2], [0, 0.9], [1, 0.4], [0.5, float("nan")]], dtype=torch.float64)
-    expected = math.advantage(rewards_BM, torch.tensor([0, 1, 0, 1]), torch.tensor([1, 2, 3, 4]), k=1.5)
-    np.testing.assert_allclose(advantages_BT[:, 0], expected.advantage_B, atol=1e-6)
+    batch = RewardBatch(rewards_BM, torch.tensor([0, 1, 0, 1]), torch.tensor([1, 2, 3, 4]))
+    expected = compute(batch, Settings(k=1.5))
+    np.testing.assert_allclose(advantages_BT[:, 0], expected.advantages_B, atol=1e-6)
     assert advantages_BT.dtype == torch.float32
     assert (advantages_BT[0, 1:] == 0).all()
 
@@ -73,7 +72,7 @@ def test_an_agent_session_counts_once_and_all_its_outputs_get_its_advantage():
     assert metrics == plain_metrics
 
 
-def test_the_schedule_follows_the_context_and_is_logged():
+def test_the_schedule_follows_the_step_and_is_logged():
     k = {"schedule": "linear", "from": 0.5, "to": 2.0}
     assert call(SCORES, [0, 0, 1, 1], step=1, total=4, k=k)[1]["rvpo/k"] == 0.5
     assert call(SCORES, [0, 0, 1, 1], step=3, total=4, k=k)[1]["rvpo/k"] == 1.5
@@ -85,11 +84,11 @@ def test_aggregations_without_k_need_no_step():
     assert "rvpo/k" not in metrics
 
 
-def test_without_context_it_says_how_to_be_called():
+def test_outside_of_a_call_it_says_how_to_be_called():
     with pytest.raises(ConfigError, match=r"compute_advantage.*doctor"):
         compute_rvpo_advantage(torch.zeros(2, 3), torch.ones(2, 3), index=np.array([0, 0]))
 
 
 def test_rows_that_do_not_fit_are_refused():
-    with pytest.raises(ConfigError, match=r"4 rows, but 3 group ids and 4 reward vectors"):
+    with pytest.raises(ConfigError, match=r"4 rows, but 3 group ids and 4 values of rvpo_rewards"):
         call(SCORES, [0, 0, 1])

@@ -1,9 +1,9 @@
 """When a run is said to be frozen or to neglect a reward, and when nothing is said."""
 
 import pytest
-from test_metrics import metrics_of
 
-from rvpo_verl.core.monitor import WINDOW, Watch, follow
+from rvpo_verl.core.monitor import WINDOW, Monitor
+from tests.support.metrics import metrics_of
 
 
 def step(**rewards):
@@ -16,7 +16,7 @@ def step(**rewards):
 
 
 def watched(steps):
-    watch, lines, flags = Watch(), [], {}
+    watch, lines, flags = Monitor(), [], {}
     for metrics in steps:
         flags, new = watch.observe(metrics)
         lines += new
@@ -84,15 +84,14 @@ def test_a_batch_without_the_reward_is_passed_over():
     assert "rvpo/hard/frozen" not in watched(steps)[0]
 
 
-def test_a_trainer_is_followed_through_its_own_metrics(capsys):
-    """Real metrics of a batch: one lone success among 24 groups, seen at every step."""
-
-    class Trainer: ...
-
-    trainer, groups = Trainer(), [row // 2 for row in range(48)]
+def test_a_frozen_reward_of_real_metrics_is_reported_once():
+    """One lone success among 24 groups, seen at every step."""
+    monitor, groups, lines = Monitor(), [row // 2 for row in range(48)], []
     rewards = [[row % 2, float(row == 0)] for row in range(48)]
     for _ in range(WINDOW + 5):
-        metrics = follow(trainer, metrics_of(rewards, groups))
+        metrics = metrics_of(rewards, groups)
+        flags, new = monitor.observe(metrics)
+        lines += new
     assert metrics["rvpo/hard/constant_groups"] == pytest.approx(23 / 24)
-    assert metrics["rvpo/hard/frozen"] == 1
-    assert capsys.readouterr().out.count("rvpo: hard is frozen") == 1
+    assert flags["rvpo/hard/frozen"] == 1
+    assert sum("rvpo: hard is frozen" in line for line in lines) == 1

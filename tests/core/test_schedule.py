@@ -2,12 +2,12 @@ import math
 
 import pytest
 
-from rvpo_verl.config import AdvantageConfig, parse
-from rvpo_verl.core.schedule import k_at
+from rvpo_verl.attach.verl_config import advantage_config, settings
+from rvpo_verl.core.schedule import value_at as k_at
 
 
 def k_of(value):
-    return parse(AdvantageConfig, {"k": value}, "algorithm.rvpo").k
+    return settings(advantage_config({"rvpo": {"k": value}})).k
 
 
 def linear(**options):

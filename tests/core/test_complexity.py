@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rvpo_verl.attach.estimator import CONTEXT, AdvantageContext, compute_rvpo_advantage
+from rvpo_verl.attach.adapter import Adapter, Rows
 from rvpo_verl.rewards.tool_call_parser import MAX_BRACKETS, UnparsableError, parse_calls, read_json
-from rvpo_verl.rewards.vector import RewardVector
+from rvpo_verl.rewards.vector import KEY, RewardVector
 
 
 class Operations(TorchDispatchMode):
@@ -43,18 +43,10 @@ def estimate(responses, rewards, group_size, aggregation="softmin"):
     ]
     vectors[0].scores["reward_0"] = None
     mask_BT = torch.ones(responses, TOKENS, dtype=torch.int64)
-    rewards_BT = torch.zeros(responses, TOKENS)
-    context = AdvantageContext(
-        vectors, np.zeros(responses, bool), np.arange(responses), step=1, total_steps=1
-    )
-    token = CONTEXT.set(context)
-    try:
-        with Operations() as operations:
-            groups = np.arange(responses) // group_size
-            config = {"rvpo": {"aggregation": aggregation}}
-            compute_rvpo_advantage(rewards_BT, mask_BT, index=groups, config=config)
-    finally:
-        CONTEXT.reset(token)
+    rows = Rows({KEY: [vector.dumps() for vector in vectors]}, step=1, total_steps=1)
+    adapter = Adapter({"rvpo": {"aggregation": aggregation}})
+    with Operations() as operations:
+        adapter.advantages(rows, mask_BT, np.arange(responses) // group_size, torch.device("cpu"))
     return operations
 
 

@@ -9,18 +9,28 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rvpo_verl.core.advantage import (
-    advantage,
-    aggregate,
-    broadcast,
-    normalise_weights,
-    softmin_weights,
-    standardise,
-    success_bonus,
-)
+from rvpo_verl.core import AggregationContext, RewardBatch, Settings, aggregations
+from rvpo_verl.core import advantage as equations
+from rvpo_verl.core.advantage import broadcast, normalize_weights, standardize, success_bonus
 
 NAN = float("nan")
-AGGREGATIONS = ["softmin", "mean", "min", "variance"]
+AGGREGATIONS = {name: aggregations.find(name) for name in ("softmin", "mean", "min", "variance")}
+
+
+def aggregate(z_BM, weight_BM, aggregation="softmin", k=2.0, beta=1.0):
+    return AGGREGATIONS[aggregation](z_BM, weight_BM, AggregationContext(k, beta))
+
+
+def softmin_weights(z_BM, weight_BM, k):
+    return aggregations.shares(aggregations.softmin, z_BM, weight_BM, AggregationContext(k))
+
+
+def advantage(
+    rewards_BM, group_B, length_B, *, valid_B=None, weights_BM=None, aggregation="softmin", **options
+):
+    batch = RewardBatch(rewards_BM, group_B, length_B, weights_BM, valid_B)
+    settings = Settings(aggregation=AGGREGATIONS[aggregation], **options)
+    return equations.advantage(batch, settings, AggregationContext(settings.k, settings.beta))
 
 
 @st.composite
@@ -62,7 +72,7 @@ def run(rewards, groups, lengths, valid=None, weights=None, **options):
 @settings(max_examples=150, deadline=None)
 @given(
     batch=batches(),
-    aggregation=st.sampled_from(AGGREGATIONS),
+    aggregation=st.sampled_from(list(AGGREGATIONS)),
     k=st.sampled_from([0, 0.5, 2.0, 5.0, math.inf]),
     constant_rewards=st.sampled_from(["keep", "drop"]),
     bonus=st.sampled_from([0.0, 1.0, 0.5]),
@@ -169,7 +179,7 @@ def test_mean_equals_verls_gdpo(groups, size, rewards, tokens, seed, weighted):
 
 
 @settings(max_examples=60, deadline=None)
-@given(batch=batches(), seed=st.integers(0, 2**31), aggregation=st.sampled_from(AGGREGATIONS))
+@given(batch=batches(), seed=st.integers(0, 2**31), aggregation=st.sampled_from(list(AGGREGATIONS)))
 def test_permuting_responses_permutes_advantages(batch, seed, aggregation):
     rewards, groups, lengths, weights, valid = batch
     order = np.random.default_rng(seed).permutation(len(groups))
@@ -185,7 +195,7 @@ def test_permuting_responses_permutes_advantages(batch, seed, aggregation):
     batch=batches(),
     scale=st.floats(1e-3, 1e3),
     shift=st.floats(-1e3, 1e3),
-    aggregation=st.sampled_from(AGGREGATIONS),
+    aggregation=st.sampled_from(list(AGGREGATIONS)),
 )
 def test_positive_affine_change_of_one_reward_changes_nothing(batch, scale, shift, aggregation):
     rewards, groups, lengths, _, _ = batch
@@ -202,19 +212,19 @@ def test_positive_affine_change_of_one_reward_changes_nothing(batch, scale, shif
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_constant_reward_gives_exactly_zero(size, value, dtype):
     rewards = torch.full((size, 1), value, dtype=dtype)
-    result = standardise(rewards, torch.zeros(size, dtype=torch.long))
+    result = standardize(rewards, torch.zeros(size, dtype=torch.long))
     assert (result.z_BM == 0).all() and result.constant_BM.all()
 
 
 def test_constant_reward_up_to_rounding_gives_exactly_zero():
     sums = [0.1 + 0.2, 0.3, 0.7 - 0.4, 0.15 * 2]
     assert len(set(sums)) > 1
-    result = standardise(torch.tensor(sums, dtype=torch.float64)[:, None], torch.zeros(4, dtype=torch.long))
+    result = standardize(torch.tensor(sums, dtype=torch.float64)[:, None], torch.zeros(4, dtype=torch.long))
     assert (result.z_BM == 0).all()
 
 
 def test_a_small_difference_is_still_a_difference():
-    result = standardise(torch.tensor([[1e6], [1e6 + 1]]).double(), torch.zeros(2, dtype=torch.long), eps=0.0)
+    result = standardize(torch.tensor([[1e6], [1e6 + 1]]).double(), torch.zeros(2, dtype=torch.long), eps=0.0)
     np.testing.assert_allclose(result.z_BM[:, 0], [-(2**-0.5), 2**-0.5], rtol=1e-9)
 
 
@@ -239,10 +249,10 @@ def test_group_of_one_has_no_signal_but_counts():
     assert abs(alone[0]) > abs(without[0])
 
 
-def test_missing_reward_is_left_out_and_weights_are_renormalised():
+def test_missing_reward_is_left_out_and_weights_are_renormalized():
     rewards = [[1.0, 0.0, NAN], [0.0, 1.0, 0.0], [1.0, 1.0, 1.0]]
     options = dict(aggregation="mean", center_groups=False, whitening="none", weights=[[3.0, 1.0, 2.0]] * 3)
-    z = standardise(torch.tensor(rewards).double(), torch.zeros(3, dtype=torch.long)).z_BM.numpy()
+    z = standardize(torch.tensor(rewards).double(), torch.zeros(3, dtype=torch.long)).z_BM.numpy()
     actual = run(rewards, [0] * 3, [1] * 3, **options)
     np.testing.assert_allclose(actual[0], (3 * z[0, 0] + z[0, 1]) / 4)
     np.testing.assert_allclose(actual[1], (3 * z[1, 0] + z[1, 1] + 2 * z[1, 2]) / 6)
@@ -287,7 +297,7 @@ def test_softmin_is_precise_at_every_k(k):
 
 def test_k_zero_is_the_mean_and_k_infinite_the_minimum():
     z = torch.randn(50, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    weights = normalise_weights(torch.ones_like(z, dtype=torch.bool))
+    weights = normalize_weights(torch.ones_like(z, dtype=torch.bool), None)
     np.testing.assert_allclose(aggregate(z, weights, k=0), z.mean(1))
     np.testing.assert_allclose(aggregate(z, weights, k=math.inf), z.amin(1))
     np.testing.assert_allclose(aggregate(z, weights, k=1e-12), z.mean(1), atol=1e-10)
@@ -296,7 +306,7 @@ def test_k_zero_is_the_mean_and_k_infinite_the_minimum():
 
 def test_second_order_expansion_is_the_variance_penalty():
     z = 1e-3 * torch.randn(50, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    weights = normalise_weights(torch.ones_like(z, dtype=torch.bool))
+    weights = normalize_weights(torch.ones_like(z, dtype=torch.bool), None)
     softmin = aggregate(z, weights, k=2.0)
     np.testing.assert_allclose(softmin, aggregate(z, weights, aggregation="variance", beta=1.0), atol=1e-8)
 
@@ -330,7 +340,7 @@ def test_softmin_weights_are_its_gradient(k):
     z = torch.randn(
         20, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True
     )
-    weights = normalise_weights(torch.ones_like(z, dtype=torch.bool), torch.arange(1.0, 6.0).expand(20, 5))
+    weights = normalize_weights(torch.ones_like(z, dtype=torch.bool), torch.arange(1.0, 6.0).expand(20, 5))
     aggregate(z, weights, k=k).sum().backward()
     np.testing.assert_allclose(softmin_weights(z.detach(), weights, k), z.grad, atol=1e-7)
 
@@ -349,18 +359,18 @@ def _groups_with_one_constant(seed=0, groups=400, size=8, rewards=6):
     return binary.flatten(0, 1), group_B, torch.full((groups * size,), 20)
 
 
-def test_constant_group_receives_nothing_when_groups_are_centred():
+def test_constant_group_receives_nothing_when_groups_are_centered():
     rewards, groups, lengths = _groups_with_one_constant()
-    centred = advantage(rewards, groups, lengths, k=2.0, center_groups=True).advantage_B[:8]
+    centered = advantage(rewards, groups, lengths, k=2.0, center_groups=True).advantage_B[:8]
     published = advantage(rewards, groups, lengths, k=2.0, center_groups=False).advantage_B[:8]
-    assert centred.abs().max() < 1e-12
+    assert centered.abs().max() < 1e-12
     # An all-wrong group is reinforced by one and a half standard deviations.
     assert 1.3 < published.mean() < 1.7
 
 
 @settings(max_examples=40, deadline=None)
-@given(batch=batches(), aggregation=st.sampled_from(AGGREGATIONS))
-def test_centred_groups_have_mean_zero(batch, aggregation):
+@given(batch=batches(), aggregation=st.sampled_from(list(AGGREGATIONS)))
+def test_centered_groups_have_mean_zero(batch, aggregation):
     rewards, groups, lengths, _, _ = batch
     values = run(rewards, groups, lengths, aggregation=aggregation, whitening="none")
     for group in set(groups.tolist()):
@@ -381,7 +391,7 @@ def test_whitened_advantages_have_mean_zero_and_unit_variance(batch, whitening):
         assert abs(sample.var(ddof=1) - 1) < 1e-3
 
 
-def test_weights_generalise_equal_shares():
+def test_weights_generalize_equal_shares():
     rewards, groups, lengths = _groups_with_one_constant(groups=5, rewards=3)
     equal = advantage(rewards, groups, lengths, weights_BM=torch.full_like(rewards, 4.0))
     np.testing.assert_allclose(equal.advantage_B, advantage(rewards, groups, lengths).advantage_B)
@@ -410,7 +420,6 @@ def test_ragged_prompts_do_not_touch_each_other():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"aggregation": "median"}, "aggregation='median'; accepted: softmin"),
         ({"k": -1.0}, "k=-1.0"),
         ({"k": NAN}, "k=nan"),
         ({"whitening": "layer"}, "whitening='layer'; accepted: token"),

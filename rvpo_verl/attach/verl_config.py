@@ -1,0 +1,105 @@
+"""What the plugin reads of verl's configuration."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from rvpo_verl.config import AdvantageConfig, RewardsConfig, ScheduleConfig
+from rvpo_verl.core import Schedule, Settings, aggregations
+from rvpo_verl.errors import ConfigError
+from rvpo_verl.rewards.protocol import RunContext
+from rvpo_verl.schema import parse
+
+NAME = "rvpo"
+"""Of the advantage estimator, of the reward manager, and of the keys under `algorithm` and `reward`."""
+
+
+def advantage_config(algorithm: Any) -> AdvantageConfig:
+    """`algorithm.rvpo` of verl's configuration (a mapping or None), every default where it is absent.
+
+    Raises:
+        ConfigError: it is not valid.
+    """
+    values = _plain(algorithm.get(NAME, None)) if algorithm is not None else None
+    return parse(AdvantageConfig, {} if values is None else values, "algorithm.rvpo")
+
+
+def settings(config: AdvantageConfig) -> Settings:
+    """What the core computes with.
+
+    Raises:
+        ConfigError: the aggregation cannot be found or used.
+    """
+    k = config.k
+    if isinstance(k, ScheduleConfig):
+        over = None if k.over == "run" else k.over
+        k = k.from_ if k.to is None else Schedule(k.schedule, k.from_, k.to, over)
+    try:
+        aggregation = aggregations.find(config.aggregation)
+    except ConfigError as error:
+        raise ConfigError(f"algorithm.rvpo.{error}") from error.__cause__
+    return Settings(
+        aggregation=aggregation,
+        k=k,
+        beta=config.beta,
+        eps=config.eps,
+        constant_rewards=config.constant_rewards,
+        bonus=config.bonus,
+        center_groups=config.center_groups,
+        whitening=config.whitening,
+    )
+
+
+def reward_keys(config: AdvantageConfig, algorithm: Any) -> dict[str, float]:
+    """Weight by key of `reward_extra_info`: `rvpo.reward_keys`, else verl's `gdpo_reward_keys`, else none.
+
+    Raises:
+        ConfigError: gdpo_reward_weights do not fit gdpo_reward_keys.
+    """
+    if config.reward_keys is not None:
+        return {key: (config.reward_weights or {}).get(key, 1.0) for key in config.reward_keys}
+    keys = list((algorithm or {}).get("gdpo_reward_keys", None) or [])
+    weights = list((algorithm or {}).get("gdpo_reward_weights", None) or [1.0] * len(keys))
+    if len(set(keys)) != len(keys):
+        raise ConfigError(f"algorithm.gdpo_reward_keys={keys}: duplicate reward names; each name once")
+    if len(keys) != len(weights):
+        raise ConfigError(
+            f"algorithm.gdpo_reward_weights={weights} has {len(weights)} weights for the {len(keys)} keys {keys}"
+        )
+    if any(weight < 0 for weight in weights) or (keys and not any(weights)):
+        raise ConfigError(
+            f"algorithm.gdpo_reward_weights={weights}: rvpo needs weights of at least 0, one of them above 0"
+        )
+    return dict(zip(keys, map(float, weights), strict=True))
+
+
+def rewards_config(config: DictConfig) -> RewardsConfig | None:
+    """`reward.rvpo`, if the `rvpo` manager computes the rewards.
+
+    Raises:
+        ConfigError: it is not valid, or names no rewards.
+    """
+    if OmegaConf.select(config, "reward.reward_manager.name") != NAME:
+        return None
+    values = OmegaConf.select(config, "reward.rvpo")
+    if values is None:
+        raise ConfigError(
+            "reward.reward_manager.name=rvpo, but reward.rvpo names no rewards: use a preset "
+            "(+rvpo=tool_calling) or +reward.rvpo.rewards.NAME.function=package.module:function; "
+            "`rvpo-verl rewards` lists what is installed"
+        )
+    return parse(RewardsConfig, _plain(values), "reward.rvpo")
+
+
+def run_context(config: DictConfig) -> RunContext:
+    """What rewards are told of the training before it starts."""
+    return RunContext(
+        reward_workers=int(OmegaConf.select(config, "reward.num_workers") or 1),
+        serves_reward_model=bool(OmegaConf.select(config, "reward.reward_model.enable")),
+    )
+
+
+def _plain(values: Any) -> Any:
+    return (
+        OmegaConf.to_container(OmegaConf.create(values), resolve=True) if hasattr(values, "items") else values
+    )
