@@ -8,7 +8,7 @@ from experiment import statistics as stats
 from experiment import tasks
 from experiment.prompts import evaluation
 from experiment.results import Result
-from rvpo_verl.core.monitor import WINDOW, Watch
+from rvpo_verl.core.monitor import WINDOW, Monitor
 
 LOST, SOLVED = 0.6, 0.9
 """Share of what is attainable below which a reward is lost at the end; at which a run has solved its task."""
@@ -54,7 +54,7 @@ def replay(result: Result) -> dict[str, int]:
     """
     task = tasks.task(result.run.task, result.run.rewards)
     best = task.ideal_rewards(evaluation()).amax(dim=0).tolist()
-    watch, named = Watch(), {}
+    monitor, named = Monitor(), {}
     outcome = result.outcome
     # Shares of constant groups are over the steps before a record: there are hardly any before the first.
     constants = [outcome.constant[1], *outcome.constant[1:]]
@@ -68,7 +68,7 @@ def replay(result: Result) -> dict[str, int]:
                 f"rvpo/{name}/best": high, f"rvpo/{name}/worst": low,
             }  # fmt: skip
         for _ in range(WINDOW):
-            flags, _lines = watch.observe(metrics)
+            flags, _lines = monitor.observe(metrics)
         for key, value in flags.items():
             if value:
                 named.setdefault(key.split("/")[1], max(step, WINDOW))

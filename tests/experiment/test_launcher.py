@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import statistics as stdlib
 
 import pytest
@@ -72,6 +73,7 @@ def test_of_every_other_setting_all_runs_of_a_task_have_the_same(tmp_path):
             AdvantageConfig(k=ScheduleConfig(schedule="linear", from_=0.5, to=2.0), center_groups=False),
         ),
         ("variance", AdvantageConfig(aggregation="variance", center_groups=False)),
+        ("tail5", AdvantageConfig(aggregation="experiment.variants:mean_with_tail", k=5.0)),
     ],
 )
 def test_a_method_is_launched_with_its_options_of_the_estimator(method, expected, tmp_path):
@@ -96,8 +98,9 @@ def test_a_step_is_one_update_on_all_answers_of_its_prompts(tmp_path):
 
 
 def test_code_of_the_experiment_and_unreliable_judges_cannot_be_launched(tmp_path):
-    with pytest.raises(ValueError, match="'tail2' is code of this experiment"):
-        launcher.overrides(run(method="tail2"), tmp_path, tmp_path)
+    for method in ("adaptive", "k2+c+shrink"):
+        with pytest.raises(ValueError, match=f"{re.escape(repr(method))} sets k or Z by code"):
+            launcher.overrides(run(method=method), tmp_path, tmp_path)
     with pytest.raises(ValueError, match="none flipped"):
         launcher.overrides(run(flipped=0.2), tmp_path, tmp_path)
 
