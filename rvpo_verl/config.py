@@ -21,7 +21,7 @@ RESERVED_NAMES = frozenset(
         "tool_extra_fields", "reward_scores", "multi_modal_inputs", "rvpo_rewards",
     }
 )  # fmt: skip
-"""Names that verl gives a meaning of its own in the batch that the scores travel in."""
+"""Names with a meaning of their own in the batch of verl that carries the scores."""
 
 
 def _reward_name(name: str) -> str:
@@ -120,7 +120,7 @@ class RewardSpec(Strict):
     weight: Weight = 1.0
     """Share in the aggregate and factor in verl's scalar score; 0 only monitors."""
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 60.0
-    """Seconds until the reward counts as failed; null waits for ever."""
+    """Seconds until the reward counts as failed; null waits without a limit."""
     kwargs: dict[str, Any] = Field(default_factory=dict)
     """Passed to the function as keyword arguments."""
     data_sources: list[str] | None = None

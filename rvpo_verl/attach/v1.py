@@ -1,6 +1,6 @@
 """Trainer V1 (on TransferQueue): `PPOTrainer._compute_advantage`, in all of its modes.
 
-In verl 0.8 it is `main_ppo_sync`, a script: run as such, its classes belong to `__main__`, which nobody imports.
+In verl 0.8 it is `main_ppo_sync`, a script: run as such, its classes belong to `__main__`, which no import hook sees.
 
 The trainer knows the step and the metrics, and its batch names every row of TransferQueue, where the scores
 are in `extra_fields`, which the trainer itself does not fetch for an estimator.

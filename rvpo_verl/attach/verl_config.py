@@ -92,7 +92,7 @@ def rewards_config(config: DictConfig) -> RewardsConfig | None:
 
 
 def run_context(config: DictConfig) -> RunContext:
-    """What rewards are told of the training before it starts."""
+    """What rewards may know of the training before it starts."""
     return RunContext(
         reward_workers=int(OmegaConf.select(config, "reward.num_workers") or 1),
         serves_reward_model=bool(OmegaConf.select(config, "reward.reward_model.enable")),

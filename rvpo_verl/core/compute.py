@@ -18,7 +18,7 @@ class Result:
     metrics: dict[str, float]
     """By name, beginning with `rvpo/`."""
     steps: Advantage
-    """What lies between rewards and advantages: Z, weights, aggregate."""
+    """The steps between rewards and advantages: Z, weights, aggregate."""
 
 
 def compute(

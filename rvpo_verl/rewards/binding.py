@@ -37,7 +37,7 @@ class BoundReward:
             offered: the names of `ARGUMENTS` that samples will have.
 
         Raises:
-            ConfigError: the function is not found, or its arguments are not to be had.
+            ConfigError: the function is not found, or one of its arguments is not available.
         """
         found = resolve(spec.function or name)
         self.name, self.spec, self.origin = name, spec, found.origin
@@ -133,7 +133,7 @@ class BoundReward:
             ]
         for name, parameter in named.items():
             if parameter.default is parameter.empty and name not in offered and name not in kwargs:
-                reason = "cannot be had here"
+                reason = "is not available here"
                 if name not in ARGUMENTS:
                     reason = f"is neither on offer nor in {key}{_hint(name, offered)}"
                 complaints.append(f"its argument {name!r} {reason}; on offer: {', '.join(offered)}")

@@ -30,7 +30,7 @@ class Scorer:
 
     Synchronous functions run in threads, asynchronous ones in the event loop, which they must not block. The
     clock of a timeout starts when the function does, not while it waits for a thread. A synchronous function
-    that takes longer cannot be stopped, only left behind: another thread takes the place of its own.
+    that takes longer cannot be stopped: its thread is abandoned, and replaced by another.
     """
 
     def __init__(self, config: RewardsConfig, *, without: Collection[str] = ()):
@@ -169,7 +169,7 @@ def _kind_and_cause(failure: str) -> tuple[str, str]:
 
 
 async def _in_loop(awaitable: Awaitable[Any], timeout: float | None) -> Any:
-    # `asyncio.wait_for` waits for ever for a coroutine that ignores its cancellation.
+    # `asyncio.wait_for` never returns for a coroutine that ignores its cancellation.
     task = asyncio.ensure_future(awaitable)
     try:
         await asyncio.wait((task,), timeout=timeout)

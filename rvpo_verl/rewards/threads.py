@@ -15,14 +15,14 @@ from typing import Any
 
 
 class Threads:
-    """Threads that no exit waits for, started as they are needed; at most `limit`, not counting those left behind."""
+    """Threads that no exit waits for, started as they are needed; at most `limit`, without the abandoned ones."""
 
     def __init__(self, limit: int):
         self._limit = limit
         self._jobs: SimpleQueue[_Job] = SimpleQueue()
         self._lock = threading.Lock()
         self._alive = 0
-        """Threads, less those left behind."""
+        """Threads, without the abandoned ones."""
         self._queued = 0
         """Jobs that no thread has taken."""
         self._waiting = 0
@@ -32,8 +32,8 @@ class Threads:
         """`call()` in a thread.
 
         Raises:
-            TimeoutError: it took longer than `timeout` seconds, not counting the wait for a thread. Its own
-                thread goes on with it, and another takes its place.
+            TimeoutError: it took longer than `timeout` seconds, not counting the wait for a thread. Its
+                thread is abandoned, and replaced by another.
         """
         job = _Job(call, timeout)
         self._jobs.put(job)
@@ -45,14 +45,14 @@ class Threads:
         finally:
             job.close()
             if not job.finished:
-                self._leave(job)
+                self._abandon(job)
         if error is not None:
             raise error
         return value
 
-    def _leave(self, job: "_Job") -> None:
+    def _abandon(self, job: "_Job") -> None:
         with self._lock:
-            job.left = True
+            job.abandoned = True
             if job.started is not None and not job.finished:
                 self._alive -= 1
                 self._grow()
@@ -69,14 +69,14 @@ class Threads:
             job = self._jobs.get()
             with self._lock:
                 self._queued -= 1
-                if job.left:
+                if job.abandoned:
                     continue
                 self._waiting -= 1
                 job.started = time.monotonic()
             outcome = job.run()
             with self._lock:
                 job.finished = True
-                if job.left:
+                if job.abandoned:
                     return
                 self._waiting += 1
             job.deliver(outcome)
@@ -92,8 +92,8 @@ class _Job:
         """Becomes (value, None) or (None, exception)."""
         self.started: float | None = None
         self.finished = False
-        self.left = False
-        """Nobody waits for it any more."""
+        self.abandoned = False
+        """Its result is no longer waited for."""
 
     def run(self) -> tuple[Any, BaseException | None]:
         try:

@@ -10,7 +10,7 @@ once. Two modes:
 * `robust`, the default, reads what a tolerant client would (`tool_call_parser`), calls in any order, and
   matches them so that S is largest. It also scores ground truths without a call.
 * `strict` gives what verl's `utils/reward_score/rlla.py` gives for ChatML models, bit for bit, to reproduce
-  published runs. There a ground truth without a call scores 0 whatever the answer.
+  published runs. There a ground truth without a call scores 0 for any answer.
 
 Both are linear in the length of the response and raise on no response. A score is None (the reward is
 missing) where the ground truth cannot be read, or is not a string.
@@ -91,7 +91,7 @@ def _read_ground_truth(ground_truth: str) -> GroundTruth | None:
     """None if it has no part of the format (the row of another task, say)."""
     thought, answer = split_thought(ground_truth.strip())
     has_call = OPEN in answer
-    # `<response>` inside of a call is a parameter's business.
+    # `<response>` inside of a call is part of a parameter.
     has_response = "<response>" in (answer.partition(OPEN)[0] + answer.rpartition(CLOSE)[2])
     if thought is None and not has_call and not has_response:
         return None
@@ -142,13 +142,13 @@ def _robust_correctness(response: str, ground_truth: str) -> float | None:
 
 def _similarity(truth: GroundTruth, given: Sequence[Call]) -> float:
     """S, with the matching that makes it largest."""
-    rivals = _by_name(given)
+    candidates = _by_name(given)
     shared, matched = 0, 0.0
     for name, expected in truth.calls.items():
-        if name in rivals:
-            shared += min(len(expected), len(rivals[name]))
+        if name in candidates:
+            shared += min(len(expected), len(candidates[name]))
             matched += best_matching(
-                [[_agreement(ours, theirs) for theirs in rivals[name]] for ours in expected]
+                [[_agreement(ours, theirs) for theirs in candidates[name]] for ours in expected]
             )
     return shared / (truth.count + len(given) - shared) + matched
 
@@ -259,7 +259,7 @@ def _strict_correctness(response: str, ground_truth: str) -> float | None:
         return LOWEST
     try:
         return _strict_score(expected, _first_block(text))
-    except Exception:  # as upstream: whatever is wrong with the answer's calls, or the comparison
+    except Exception:  # as upstream: anything that is wrong with the answer's calls, or the comparison
         return LOWEST
 
 

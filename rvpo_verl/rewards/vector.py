@@ -1,7 +1,7 @@
 """The scores of one response on their way from the reward manager to the estimator.
 
 They travel as one JSON string in verl's `reward_extra_info`: verl takes the keys of that dict from the
-first sample only, turns values into numpy arrays and averages whatever is not a string in validation,
+first sample only, turns values into numpy arrays and averages everything that is not a string in validation,
 so that ragged names would be lost and nested values would break it.
 """
 

@@ -14,10 +14,13 @@ from tensordict import NonTensorData, NonTensorStack, TensorDict
 from verl import DataProto
 
 from rvpo_verl.attach import adapter
+from rvpo_verl.attach.adapter import Adapter
+from rvpo_verl.attach.estimator import Call, opened
 from rvpo_verl.attach.hooks import verl_version
 from rvpo_verl.attach.native_api import supports_extras
 from rvpo_verl.core import RewardBatch, Settings, compute
 from rvpo_verl.core.advantage import broadcast
+from rvpo_verl.core.monitor import WINDOW
 from rvpo_verl.rewards.vector import KEY, RewardVector
 
 VERSION = Version(verl_version())
@@ -130,6 +133,50 @@ def test_the_trainer_on_transfer_queue_passes_rewards_step_and_metrics(recorded,
     assert recorded[0][:2] == (3, 4)
     assert metrics["rvpo/k"] == 1.5
     assert metrics["rvpo/x/failed"] == 0.0
+
+
+def by_v0(config):
+    """The same batch as it is computed within a trainer V0."""
+    metrics = {}
+    steps = {"global_steps": 3, "total_training_steps": 4}
+    data = DataProto(
+        batch=TensorDict(
+            {"token_level_rewards": torch.zeros(MASK_BT.shape), "response_mask": MASK_BT}, batch_size=6
+        ),
+        non_tensor_batch={"uid": GROUPS, KEY: np.array(VECTORS, dtype=object)},
+    )
+    arguments = {"adv_estimator": "rvpo", "config": config.algorithm}
+    if supports_extras(v0.compute_advantage):
+        extras = {"metrics": metrics, "trainer_config": config, **steps}
+        v0.compute_advantage(data, **arguments, extras=extras)
+    else:
+        with opened(Call(Adapter.of(config), metrics, trainer=SimpleNamespace(**steps))):
+            v0.compute_advantage(data, **arguments)
+    return data.batch["advantages"], metrics
+
+
+def test_v0_and_the_trainer_on_transfer_queue_give_the_same_advantages_and_metrics(on_transfer_queue):
+    """Over as many steps as the monitor needs to have something to say."""
+    config, other = configuration(), configuration()
+    for _ in range(WINDOW):
+        v0_advantages_BT, v0_metrics = by_v0(config)
+        v1_advantages_BT, v1_metrics = on_transfer_queue(other)
+    assert torch.equal(v0_advantages_BT, v1_advantages_BT)
+    assert v0_metrics == v1_metrics
+    assert {"rvpo/k", "rvpo/x/mean", "rvpo/x/failed", "rvpo/x/frozen", "rvpo/x/neglected"} <= set(v0_metrics)
+
+
+def test_the_configuration_is_parsed_once_a_trainer(on_transfer_queue, monkeypatch):
+    parsed = []
+    original = adapter.advantage_config
+    monkeypatch.setattr(
+        adapter, "advantage_config", lambda algorithm: parsed.append(algorithm) or original(algorithm)
+    )
+    config = configuration()
+    for _ in range(3):
+        on_transfer_queue(config)
+        by_v0(config)
+    assert len(parsed) == 1
 
 
 @pytest.mark.skipif(not supports_extras(v0.compute_advantage), reason="of a verl with one of patches/")

@@ -1,6 +1,8 @@
 """What an aggregation has to do, whoever wrote it, and how a user's own is found."""
 
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,3 +80,16 @@ def test_an_unknown_name_is_refused_with_those_installed():
         ConfigError, match=r"did you mean 'softmin'\?.*accepted: mean, min, softmin, variance"
     ):
         settings(advantage_config({"rvpo": {"aggregation": "sotfmin"}}))
+
+
+def test_the_example_of_the_docs_drops_responses_whose_rewards_disagree(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "aggregations.md").read_text()
+    (code,) = re.findall(r"```python\n# my_package/aggregations.py\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "gd2po_example.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    options = {"aggregation": "gd2po_example:gd2po_hard", "center_groups": False, "whitening": "none"}
+    config = advantage_config({"rvpo": options})
+    rewards_BM = torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    batch = RewardBatch(rewards_BM, torch.zeros(4, dtype=torch.long), torch.ones(4))
+    z = 0.5 / (1 / 3) ** 0.5
+    np.testing.assert_allclose(compute(batch, settings(config)).advantages_B, [z, 0, -z, 0], atol=1e-5)

@@ -108,7 +108,7 @@ def test_what_no_sample_will_have_is_not_on_offer():
         Scorer(config)
     config = parse(RewardsConfig, {"rewards": {"length": {"kwargs": {"max_length": 9, "buffer": 1}}}}, "x")
     Scorer(config)
-    with pytest.raises(ConfigError, match="'response_ids' cannot be had here"):
+    with pytest.raises(ConfigError, match="'response_ids' is not available here"):
         Scorer(config, without={"response_ids"})
 
 
