@@ -13,8 +13,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from rvpo_verl.attach.compose import compose_config
-from rvpo_verl.attach.estimator import advantage_config
 from rvpo_verl.attach.hooks import verl_version
+from rvpo_verl.attach.verl_config import advantage_config
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 RUNS = [
