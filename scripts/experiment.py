@@ -1,4 +1,4 @@
-"""The paper's comparison in miniature: `python scripts/experiment.py run`, `... confirm`, then `... report`."""
+"""A small version of the paper's comparison: `python scripts/experiment.py run`, `... confirm`, then `... report`."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def run(
     grid: Annotated[str, typer.Option(help="main, side or all.")] = "all",
     out: Out = WORK,
     threads: Annotated[
-        int, typer.Option(help="Of this process. Batches of small matrices gain little from more.")
+        int, typer.Option(help="Threads of this process; small matrices gain little from more.")
     ] = 1,
 ) -> None:
     """Trains the runs that are not in OUT yet, a batch at a time."""
@@ -133,9 +133,7 @@ def report(
     if keep:
         results.write_compressed(found, docs / "data" / KEPT.name)
         results.write_compressed(confirmed, docs / "data" / KEPT_CONFIRMED.name)
-    table = WORK.with_name(f"{source.name.split('.')[0]}.parquet")
-    results.write_parquet(found, table)
-    typer.echo(f"{docs / 'experiments.md'}, {docs / 'figures'}; one row a run: {table}")
+    typer.echo(f"{docs / 'experiments.md'}, {docs / 'figures'}")
 
 
 if __name__ == "__main__":

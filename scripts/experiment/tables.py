@@ -102,26 +102,18 @@ def reward_means(rewards: Sequence[Sequence[float]], columns: dict[str, list[int
     return [f"{stdlib.fmean(means[i] for i in indices):.2f}" for indices in columns.values()]
 
 
-def setting_table(cells: Cells, task: str, name: str, values: Sequence[object], **fixed: object) -> str:
-    """Share meeting all constraints of each method, a column for each value of one setting.
-
-    The column of the main grid's value holds only the checkpoints that the other columns have.
-    """
-    columns = [{**fixed, name: value} for value in values]
-    found = [set(cells.methods(task, **setting)) for setting in columns]
-    methods = [method for method in METHODS if all(method in column for column in found)]
-    kept = [
-        {result.run.checkpoint for method in methods for result in cells(task, method, **setting)}
-        for setting in columns
+def setting_table(cells: Cells, task: str, name: str, values: Sequence[object]) -> str:
+    """Share meeting all constraints of each method, a column for each value of one setting."""
+    rows = [
+        [
+            METHODS[method].label,
+            *(
+                f"{interval(stats.bootstrap_met(runs))} ({len(runs)})" if runs else NOTHING
+                for runs in columns
+            ),
+        ]
+        for method, columns in cells.by_setting(task, name, values).items()
     ]
-    shared = set.intersection(*kept) if kept else set()
-    rows = []
-    for method in methods:
-        row = []
-        for setting in columns:
-            runs = [result for result in cells(task, method, **setting) if result.run.checkpoint in shared]
-            row.append(f"{interval(stats.bootstrap_met(runs))} ({len(runs)})" if runs else NOTHING)
-        rows.append([METHODS[method].label, *row])
     return markdown(["method", *(f"{name} = {value}" for value in values)], rows)
 
 
