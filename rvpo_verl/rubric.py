@@ -1,28 +1,66 @@
-"""What a row asks of the answers to its prompt: `extra_info["rubric"]`."""
+"""What a row asks of the responses to its prompt: `extra_info["rubric"]`, a list of criteria."""
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from rvpo_verl.errors import UserError
 
 COLUMN = "rubric"
+DEFAULT_CATEGORY = "criterion"
+
+
+def _polarity(value: int) -> int:
+    if value not in (1, -1):
+        raise ValueError("expected 1 (true is good) or -1 (true is bad)")
+    return value
+
+
+Polarity = Annotated[int, AfterValidator(_polarity)]
 
 
 class Criterion(BaseModel):
-    """One statement about an answer, and what it is worth that it is true."""
+    """One statement about a response, and what it is worth that the statement is true."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    criterion: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-    """The statement. The judge says whether, or how far, it is literally true of the answer."""
-    category: str = "criterion"
-    """What its metrics are reported under."""
+    criterion: Annotated[str, Field(pattern=r"\S")]
+    """The statement. The judge decides only whether, or how far, it is literally true of the response."""
+    category: str = ""
+    """What its metrics are grouped by, such as an importance or an axis; `criterion` if empty."""
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    polarity: Literal[1, -1] = 1
+    """Share in the aggregate, relative to the other criteria."""
+    polarity: Polarity = 1
     """1: good if true. -1: bad if true, as "Mentions a wrong dose" is."""
     levels: Annotated[int, Field(ge=1)] = 1
-    """1: true or false. n: a grade from 0 to n."""
+    """Highest grade. 1: true or false. n: a grade from 0 to n."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_parquet(cls, row: Any) -> Any:
+        """Parquet returns fields that only other rows have as None, and numbers as NumPy scalars."""
+        if not isinstance(row, Mapping):
+            return row
+        return {
+            name: value.item() if hasattr(value, "item") else value
+            for name, value in row.items()
+            if value is not None
+        }
+
+    @property
+    def category_name(self) -> str:
+        """The category as part of a metric's name."""
+        return re.sub(r"[^\w.:-]+", "_", self.category).strip("_") or DEFAULT_CATEGORY
 
     def reward(self, truth: float) -> float:
         """The reward for a criterion that is true to the degree `truth`, from 0 to 1."""
@@ -36,43 +74,25 @@ def read_rubric(extra_info: Mapping[str, Any]) -> list[Criterion]:
     """The criteria of a row.
 
     Raises:
-        ValueError: the row has none, or one that cannot be judged; with its number and field.
+        UserError: the row has no criteria, or one that cannot be judged; with its index and field.
     """
     rows = extra_info.get(COLUMN)
     if rows is None:
-        raise ValueError(
-            f"the row has no extra_info[{COLUMN!r}]; there is {sorted(map(str, extra_info))}. Expected a list of "
+        raise UserError(
+            f"the row has no extra_info[{COLUMN!r}]; found {sorted(map(str, extra_info))}. Expected a list of "
             "{criterion, category, weight, polarity, levels}"
         )
     try:
-        return _RUBRIC.validate_python([_plain(row) for row in rows])
-    except (ValidationError, TypeError) as error:
-        if not isinstance(error, ValidationError):
-            raise ValueError(
-                f"extra_info[{COLUMN!r}] is a {type(rows).__name__}, not a list of criteria"
-            ) from None
-        wrong = error.errors()[0]
-        place = "".join(f"[{part!r}]" for part in wrong["loc"])
-        raise ValueError(
-            f"extra_info[{COLUMN!r}]{place}: {wrong['msg']}, not {wrong['input']!r:.80}"
-        ) from None
+        return _RUBRIC.validate_python(list(rows))
+    except TypeError:
+        raise UserError(f"extra_info[{COLUMN!r}] is {rows!r:.80}; expected a list of criteria") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "".join(f"[{part!r}]" for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"extra_info[{COLUMN!r}]{place}: found {first['input']!r:.80}; {message}") from None
 
 
 def names(criteria: list[Criterion]) -> list[str]:
-    """`CATEGORY/NUMBER` for each, the number counted from 1 over the whole rubric."""
-    return [f"{_word(criterion.category)}/{number}" for number, criterion in enumerate(criteria, start=1)]
-
-
-def _word(category: str) -> str:
-    return re.sub(r"[^\w.:-]+", "_", category).strip("_") or "criterion"
-
-
-def _plain(row: Any) -> Any:
-    # Parquet gives fields that other rows have as None, and numbers of numpy.
-    if not isinstance(row, Mapping):
-        return row
-    return {
-        name: value.item() if hasattr(value, "item") else value
-        for name, value in row.items()
-        if value is not None
-    }
+    """`CATEGORY/NUMBER` of each criterion. The number counts from 1 over the whole rubric, so names are distinct."""
+    return [f"{criterion.category_name}/{number}" for number, criterion in enumerate(criteria, start=1)]

@@ -1,10 +1,10 @@
-"""How close judging comes to what latency and limit allow: time over `calls x latency / limit`.
+"""Measures the overhead of judging: the ratio of the time to `calls x latency / limit`, and processor time per call.
 
-    python scripts/bench_judge.py                  # 1,536 responses x 10 criteria, 50 ms, 256 in flight
+    python scripts/bench_judge.py --latency 0.8    # 1,536 responses x 10 criteria, 256 in flight
     python scripts/bench_judge.py --peer           # and the same calls through the openai client, if installed
 
-A scripted server answers after a fixed time. Responses are spread over processes, as verl spreads them over
-`reward.num_workers`, and each process is handed all of its responses at once, as at the end of a rollout.
+A scripted server answers after a fixed time. Responses are distributed over processes, as verl distributes them over
+`reward.num_workers`, and each process receives all of its responses at once, as at the end of a rollout.
 """
 
 import asyncio
@@ -19,15 +19,14 @@ from typing import Annotated
 import typer
 from ray._private.async_compat import get_new_event_loop
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from scripted_judge import scripted_judge
-
-from rvpo_verl.judge.prompt import INSTRUCTIONS, Subject, question
+from rvpo_verl.judge import prompt
 from rvpo_verl.judge.verdict import read_verdicts, response_format
 from rvpo_verl.rewards.rubric import rubric
 from rvpo_verl.rewards.score import Score
 from rvpo_verl.rubric import read_rubric
+from tests.support.scripted_judge import scripted_judge
 
 
 def work(judge, peer, workers, responses, criteria, chars, ready, go, results):
@@ -39,8 +38,8 @@ def work(judge, peer, workers, responses, criteria, chars, ready, go, results):
     async def scores(answer):
         return await score(answer, messages, {"rubric": rows}, None, workers, judge=judge)
 
-    async def all_of_them():
-        await asyncio.gather(*map(scores, ["first", "connections"] * 8))
+    async def all_responses():
+        await asyncio.gather(*map(scores, ["warm-up"] * 16))
         ready.release()
         await asyncio.to_thread(go.wait)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -50,9 +49,9 @@ def work(judge, peer, workers, responses, criteria, chars, ready, go, results):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         results.put((time.monotonic(), failed, peak - before, peak, time.process_time() - cpu))
 
-    # The loop that Ray gives the actors in which verl scores: uvloop where it is installed, as vLLM has it.
+    # The event loop of Ray's actors, in which verl scores: uvloop where it is installed, as with vLLM.
     loop = get_new_event_loop()
-    loop.run_until_complete(all_of_them())
+    loop.run_until_complete(all_responses())
     loop.run_until_complete(loop.shutdown_asyncgens())
 
 
@@ -71,7 +70,7 @@ def _peer(judge, workers):
     slots = asyncio.Semaphore(share)
 
     async def score(answer, messages, extra_info, *_, judge):
-        subject = Subject.of(messages, answer, len(answer) + 100)
+        subject = prompt.subject(messages, answer, len(answer) + 100)
 
         async def one(criterion):
             asked = {"1": criterion}
@@ -79,8 +78,8 @@ def _peer(judge, workers):
                 completion = await client.chat.completions.create(
                     model="judge",
                     messages=[
-                        {"role": "system", "content": INSTRUCTIONS},
-                        {"role": "user", "content": subject.text + question(asked)},
+                        {"role": "system", "content": prompt.INSTRUCTIONS},
+                        {"role": "user", "content": subject + prompt.question(asked)},
                     ],
                     temperature=0.0,
                     max_tokens=1024,
@@ -93,14 +92,14 @@ def _peer(judge, workers):
     return score
 
 
-def measure(peer=False, *, responses, criteria, latency, limit, workers, chars, cache, calls):
+def measure(peer=False, *, responses, criteria, latency, limit, workers, chars, calls):
     spawn = multiprocessing.get_context("spawn")
     per_call = 1 if calls == "criterion" else criteria
     with scripted_judge(
         latency=latency, always=json.dumps({str(n + 1): True for n in range(per_call)})
     ) as server:
         endpoint = {"base_url": server.base_url, "model": "judge"}
-        judge = {"endpoints": [endpoint], "limit": limit, "calls": calls, "cache": cache}
+        judge = {"endpoints": [endpoint], "limit": limit, "calls": calls}
         ready, go, results = spawn.Semaphore(0), spawn.Event(), spawn.Queue()
         shares = [range(first, responses, workers) for first in range(workers)]
         processes = [
@@ -128,7 +127,7 @@ def measure(peer=False, *, responses, criteria, latency, limit, workers, chars, 
         "highest_in_flight": counts["highest"],
         "ratio": round(seconds / (made * latency / limit), 3),
         "calls_per_second": round(made / seconds),
-        "grown_mib": round(sum(grown for _, _, grown, *_ in ends) / 1024, 1),
+        "growth_mib": round(sum(growth for _, _, growth, *_ in ends) / 1024, 1),
         "peak_mib": round(max(peak for _, _, _, peak, _ in ends) / 1024),
         "cpu_ms_per_call": round(1000 * sum(cpu for *_, cpu in ends) / made, 3),
     }
@@ -142,11 +141,9 @@ def main(
     workers: Annotated[int, typer.Option(help="Processes, as verl's reward.num_workers.")] = 2,
     chars: Annotated[int, typer.Option(help="Characters of an answer.")] = 2000,
     calls: str = "criterion",
-    cache: Annotated[Path | None, typer.Option(help="Keep verdicts in this folder.")] = None,
     peer: Annotated[bool, typer.Option(help="Also through the openai client.")] = False,
 ) -> None:
     given = {name: value for name, value in locals().items() if name != "peer"}
-    given["cache"] = None if cache is None else str(cache)
     for through_peer in (False, True)[: 1 + peer]:
         print(json.dumps(measure(through_peer, **given)), flush=True)
 

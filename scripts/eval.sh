@@ -1,36 +1,36 @@
 #!/usr/bin/env bash
 # Evaluates a checkpoint that is served over HTTP on HealthBench, GPQA-Diamond and BFCL, with inspect-evals:
 #   POLICY_BASE_URL=http://localhost:8000/v1 TASKS=gpqa_diamond ./scripts/eval.sh [OPTIONS OF inspect eval-set ...]
-# The same command again goes on where it was interrupted, and asks nothing of what is finished. docs/evaluation.md.
+# The same command continues after an interruption; finished samples are not repeated. See docs/evaluation.md.
 set -euo pipefail
 
 # ------------------------------------------- user-adjustable -------------------------------------------
 TASKS=${TASKS:-healthbench gpqa_diamond bfcl}   # also healthbench_hard, healthbench_consensus
-OUT=${OUT:-outputs/evaluation/${POLICY_MODEL:-policy}} # logs, a folder a task; one OUT for each checkpoint
+OUT=${OUT:-outputs/evaluation/${POLICY_MODEL:-policy}} # logs, one folder per task; one OUT per checkpoint
 
 POLICY_BASE_URL=${POLICY_BASE_URL:-}            # OpenAI-compatible, such as http://localhost:8000/v1
-POLICY_MODEL=${POLICY_MODEL:-}                  # empty: the one it serves
+POLICY_MODEL=${POLICY_MODEL:-}                  # empty: the one that is served
 POLICY_API_KEY=${POLICY_API_KEY:-EMPTY}
 JUDGE_BASE_URL=${JUDGE_BASE_URL:-}              # for HealthBench
 JUDGE_MODEL=${JUDGE_MODEL:-}
 JUDGE_API_KEY=${JUDGE_API_KEY:-EMPTY}
-JUDGE_SCHEMA=${JUDGE_SCHEMA:-true}              # false: a judge that takes no JSON schema
+JUDGE_SCHEMA=${JUDGE_SCHEMA:-true}              # false: a judge that does not accept a JSON schema
 JUDGE_MAX_TOKENS=${JUDGE_MAX_TOKENS:-1024}      # of an explanation and a verdict
 JUDGE_TEMPERATURE=${JUDGE_TEMPERATURE:-0}
 
-LIMIT=${LIMIT:-}                                # the first so many samples; empty: all
-EPOCHS=${EPOCHS:-}                              # answers to each; empty: as published, 4 for GPQA, else 1
+LIMIT=${LIMIT:-}                                # number of samples, from the first; empty: all
+EPOCHS=${EPOCHS:-}                              # answers per sample; empty: as published, 4 for GPQA, else 1
 TEMPERATURE=${TEMPERATURE:-}                    # empty: the server's default
 MAX_TOKENS=${MAX_TOKENS:-}                      # of an answer; empty: the server's default
 CONNECTIONS=${CONNECTIONS:-64}                  # requests at once
 
 TOOL_FORMAT=${TOOL_FORMAT:-rlla}                # of BFCL: rlla, as recipes/tool_calling trains | openai
 BFCL_CATEGORIES=${BFCL_CATEGORIES:-}            # such as simple_python,multiple; empty: BFCL-v3's 17
-HEALTHBENCH_DATA=${HEALTHBENCH_DATA:-}          # local files in place of downloads
+HEALTHBENCH_DATA=${HEALTHBENCH_DATA:-}          # local files instead of downloads
 GPQA_DATA=${GPQA_DATA:-}
 BFCL_DATA=${BFCL_DATA:-}
 
-PYTHON=${PYTHON:-}                              # one that has rvpo-verl[eval]; empty: .venv-eval, made once
+PYTHON=${PYTHON:-}                              # with rvpo-verl[eval]; empty: .venv-eval, created once
 # --------------------------------------------------------------------------------------------------------
 
 repository=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
@@ -54,10 +54,10 @@ esac
 
 export POLICY_BASE_URL POLICY_MODEL POLICY_API_KEY JUDGE_BASE_URL JUDGE_MODEL JUDGE_API_KEY
 # shellcheck disable=SC2086 # a list of words
-served=$("$PYTHON" -m rvpo_verl.evaluation.preflight $TASKS)
+served=$("$PYTHON" -m rvpo_verl.cli.preflight $TASKS)
 { read -r POLICY_MODEL; read -r JUDGE_MODEL || true; } <<<"$served"
 
-# Of judges' answers; with the run's logs, so that another run never reads them.
+# Cache of judges' answers. It is next to the logs, so that no other run reads it.
 export INSPECT_CACHE_DIR=${INSPECT_CACHE_DIR:-$OUT/.cache}
 
 COMMON=(--max-connections "$CONNECTIONS" --max-samples "$CONNECTIONS" --log-buffer 1)
@@ -66,7 +66,7 @@ COMMON=(--max-connections "$CONNECTIONS" --max-samples "$CONNECTIONS" --log-buff
 [ -z "$TEMPERATURE" ] || COMMON+=(--temperature "$TEMPERATURE")
 [ -z "$MAX_TOKENS" ] || COMMON+=(--max-tokens "$MAX_TOKENS")
 
-# inspect takes a package below the working directory, as in this repository, for no installed one.
+# inspect does not treat a package below the working directory, such as this repository's, as installed.
 mkdir -p "$OUT"
 cd "$OUT"
 

@@ -4,7 +4,7 @@ import pytest
 @pytest.fixture(scope="session")
 def judge_server(tmp_path_factory):
     """A real vLLM server, one for all the tests that ask it. It starts within `vllm_server.START_SECONDS`."""
-    import vllm_server
+    from tests.support import vllm_server
 
     if not vllm_server.installed():
         pytest.skip(vllm_server.REASON)

@@ -4,6 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rvpo_verl.cli import app
+from rvpo_verl.errors import UserError
 from rvpo_verl.report.best import best_step
 
 
@@ -27,11 +28,11 @@ def write(path, steps):
 
 @pytest.fixture
 def neglecting(tmp_path):
-    """`easy` ranges over 0..10, `hard` over 0..1, and the run gives up hard for easy."""
+    """`easy` ranges over 0..10, `hard` over 0..1, and the run trades hard for easy."""
     return write(tmp_path / "run.jsonl", {0: (0, 0), 10: (5, 1.0), 20: (8, 0.6), 30: (10, 0.1)})
 
 
-def test_the_sum_rewards_neglect_and_the_lowest_does_not(neglecting):
+def test_the_sum_prefers_a_step_that_neglects_a_reward_and_the_lowest_does_not(neglecting):
     best = best_step([neglecting])
     assert best.by_sum.step == 30
     # Scaled to their ranges: (0, 0), (.5, 1), (.8, .6), (1, .1).
@@ -39,23 +40,23 @@ def test_the_sum_rewards_neglect_and_the_lowest_does_not(neglecting):
     assert (best.by_lowest.lowest, best.by_lowest.lowest_name) == (0.6, "hard")
 
 
-def test_a_reward_that_never_moved_decides_nothing(tmp_path):
+def test_a_constant_reward_does_not_decide(tmp_path):
     log = write(tmp_path / "run.jsonl", {1: (1, 0.5), 2: (3, 0.5), 3: (2, 0.5)})
     assert best_step([log]).by_lowest.step == 2
 
 
 def test_only_steps_with_a_checkpoint_are_chosen(neglecting):
     assert best_step([neglecting], steps={10, 30}).by_lowest.step == 10
-    with pytest.raises(ValueError, match=r"rewards at \[0, 10, 20, 30\], checkpoints at \[15\]"):
+    with pytest.raises(UserError, match=r"rewards at \[0, 10, 20, 30\], checkpoints at \[15\]"):
         best_step([neglecting], steps={15})
 
 
-def test_a_resumed_run_counts_as_it_went_on(tmp_path, neglecting):
+def test_a_resumed_run_replaces_the_steps_it_repeats(tmp_path, neglecting):
     again = write(tmp_path / "again.jsonl", {20: (2, 0.0), 30: (3, 0.1)})
     assert best_step([neglecting, again]).by_lowest.step == 10
 
 
-def test_without_validation_the_rewards_of_training_decide(tmp_path):
+def test_without_validation_the_training_rewards_decide(tmp_path):
     log = tmp_path / "run.jsonl"
     log.write_text(
         "".join(
@@ -82,5 +83,5 @@ def test_the_command_links_the_checkpoints(tmp_path, neglecting):
 def test_a_log_without_rewards_says_what_is_needed(tmp_path):
     log = tmp_path / "run.jsonl"
     log.write_text('{"step": 1, "data": {"actor/lr": 1}}\n')
-    with pytest.raises(ValueError, match=r"no step has any reward; expected val-aux/SOURCE/NAME/mean@N"):
+    with pytest.raises(UserError, match=r"no step has any reward; expected val-aux/SOURCE/NAME/mean@N"):
         best_step([log])

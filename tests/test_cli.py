@@ -131,7 +131,7 @@ def test_a_row_that_cannot_be_scored_is_named_with_its_field(write, row, message
     ("arguments", "message"),
     [
         (("tool_cal_format",), "did you mean 'tool_call_format'?"),
-        (("length", "--kwargs", '{"max_length": 9, "buffer": 1}'), "'response_ids' cannot be had here"),
+        (("length", "--kwargs", '{"max_length": 9, "buffer": 1}'), "'response_ids' is not available here"),
         (
             ("regex", "--kwargs", '{"pattern": "x"}', "--mode", "strict"),
             "mode='strict': it takes no such argument",
@@ -192,7 +192,7 @@ def toy(tmp_path_factory):
     return target
 
 
-def test_an_installed_extension_is_listed_and_what_is_broken_in_it_shows(toy):
+def test_an_installed_extension_is_listed_with_its_errors(toy):
     done = run([toy], "rewards")
     assert done.returncode == 0, done.stderr
     text = "".join(done.stdout.split())
@@ -253,10 +253,82 @@ def test_demo_passes_its_options_on(monkeypatch, tmp_path):
     from rvpo_verl.cpu import demo
 
     given = {}
-    monkeypatch.setattr(demo, "run_demo", lambda **options: given.update(options))
-    assert invoke("demo", "--estimator", "gdpo", "--steps", 3, "--json", tmp_path / "x.json").exit_code == 0
+
+    def stop(**options):
+        given.update(options)
+        raise demo.LauncherError("no training in this test")
+
+    monkeypatch.setattr(demo, "run_demo", stop)
+    result = invoke("demo", "--estimator", "gdpo", "--steps", 3, "--out", tmp_path / "x")
+    assert result.exit_code == 1
+    assert "no training in this test" in result.stderr
+    assert callable(given.pop("message")) and callable(given.pop("progress"))
     assert given == {
-        "estimator": "gdpo", "aggregation": None, "steps": 3, "seed": 0, "ranks": 1, "data": None, "out": None,
-        "json_path": tmp_path / "x.json",
+        "estimator": "gdpo", "aggregation": None, "steps": 3, "seed": 0, "ranks": 1, "data": None,
+        "out": tmp_path / "x",
     }  # fmt: skip
-    assert invoke("demo", "--estimator", "ppo").exit_code == 2
+
+
+# --- errors and start-up ----------------------------------------------------------------------------------
+
+
+def test_the_error_of_a_user_is_one_message_and_a_bug_is_a_traceback(monkeypatch):
+    from rvpo_verl.cpu import demo
+
+    result = invoke("demo", "--estimator", "ppo")
+    assert result.exit_code == 2
+    assert "accepted: rvpo" in result.stderr
+
+    def buggy(**options):
+        raise ValueError("not for users")
+
+    monkeypatch.setattr(demo, "run_demo", buggy)
+    result = invoke("demo")
+    assert isinstance(result.exception, ValueError)
+    assert "not for users" not in result.stderr
+
+
+def test_the_help_needs_neither_torch_nor_verl():
+    code = (
+        "import sys\n"
+        "from rvpo_verl.cli import app\n"
+        "try:\n    app(['--help'])\n"
+        "finally:\n    assert not {'torch', 'verl', 'transformers', 'pyarrow'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    for command in ("doctor", "rewards", "plan", "demo", "best", "plot", "compare", "data", "judge"):
+        assert command in done.stdout
+
+
+def test_plan_prints_what_a_launch_would_do(tmp_path):
+    row = {
+        "prompt": [{"role": "user", "content": "?"}],
+        "data_source": "rlla",
+        "reward_model": {"ground_truth": "x"},
+    }
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row] * 9), tmp_path / "rows.parquet")
+    overrides = [
+        "+rvpo=tool_calling", f"data.train_files={tmp_path}/rows.parquet", f"data.val_files={tmp_path}/rows.parquet",
+        "data.train_batch_size=4", "actor_rollout_ref.actor.ppo_mini_batch_size=4",
+        "actor_rollout_ref.actor.use_dynamic_bsz=True", "actor_rollout_ref.rollout.n=4",
+        "actor_rollout_ref.model.path=Qwen/Qwen2.5-7B", "trainer.n_gpus_per_node=1", "trainer.total_epochs=2",
+        "trainer.save_freq=2", "trainer.test_freq=-1", "actor_rollout_ref.rollout.name=vllm",
+        "actor_rollout_ref.rollout.log_prob_use_dynamic_bsz=True",
+    ]  # fmt: skip
+    result = invoke("plan", *overrides)
+    assert result.exit_code == 0, result.stderr
+    shown = " ".join(result.stdout.split())
+    for part in (
+        "rvpo, aggregation softmin, k 2.0",
+        "steps 4 (2 an epoch",
+        "4 prompts x 4 = 16 rollouts, optimizer updates: 1",
+        "checkpoints 2 in",
+        "7.62 billion parameters",
+    ):
+        assert part in shown
+    assert "Warning: training needs about" in result.stderr  # 16 bytes of 7.6 billion parameters on one GPU
+
+    result = invoke("plan", *overrides, "data.train_batch_size=400")
+    assert result.exit_code == 2
+    assert "the training files hold only 9 rows" in result.stderr

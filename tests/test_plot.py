@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from rvpo_verl.errors import UserError
 from rvpo_verl.report.plot import _labels, _read, plot
 
 
@@ -79,14 +80,14 @@ def test_runs_are_told_apart_by_as_much_of_their_path_as_it_takes(tmp_path):
             '{"step": 1, "data": {"actor/lr": 1, "critic/score/mean": 2}}',
             "found: actor/lr, critic/score/mean",
         ),
-        ('{"step": 1, "data": {"rvpo/k": 1}}\n{"step": 2', "line 2: JSONDecodeError"),
-        ('{"response": "x"}', "line 1: KeyError: 'step'; expected"),
-        ("[1]", "line 1: TypeError"),
+        ('{"step": 1, "data": {"rvpo/k": 1}}\n{"step": 2', "row 2: not JSON"),
+        ('{"response": "x"}', "row 1: KeyError: 'step'; expected"),
+        ("[1]", "row 1: TypeError"),
     ],
 )
-def test_a_file_that_is_no_log_of_rvpo_says_what_was_found(tmp_path, text, message):
+def test_a_file_without_metrics_of_rvpo_says_what_was_found(tmp_path, text, message):
     (tmp_path / "log.jsonl").write_text(text)
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(UserError) as error:
         plot([tmp_path / "log.jsonl"], tmp_path / "x.png")
     assert message in str(error.value)
     assert "log.jsonl" in str(error.value)

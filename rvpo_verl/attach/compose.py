@@ -24,7 +24,7 @@ def compose_config(main: str, arguments: Sequence[str]) -> DictConfig:
         What the launcher hands to Ray, every value resolved.
 
     Raises:
-        ConfigError: what Hydra, this plugin or verl complains about.
+        ConfigError: the complaint of Hydra, of this plugin or of verl.
     """
     from hydra import compose, initialize_config_module
     from hydra.errors import HydraException
@@ -35,14 +35,14 @@ def compose_config(main: str, arguments: Sequence[str]) -> DictConfig:
         with initialize_config_module("verl.trainer.config", version_base=None):
             config = compose(name, overrides)
     except HydraException as error:
-        raise ConfigError(f"Hydra refused the options: {_chain(error)}") from None
+        raise ConfigError(f"Hydra refused the options: {_causes(error)}") from None
     try:
         with planning():
-            config = _up_to_ray(launcher, config)
+            config = _run_up_to_ray(launcher, config)
             _validate(config)
     except ConfigError:
         raise
-    # verl refuses with asserts and ValueError, omegaconf and dataclasses with errors of their own.
+    # verl refuses with AssertionError and ValueError, omegaconf and dataclasses with their own errors.
     except Exception as error:
         raise ConfigError(f"verl refused the configuration: {type(error).__name__}: {error}") from error
     return config
@@ -59,10 +59,10 @@ def _launcher(main: str):
 
 def _without_config_name(arguments: Sequence[str]) -> tuple[list[str], str]:
     overrides, name = [], CONFIG_NAME
-    rest = iter(arguments)
-    for argument in rest:
+    remaining = iter(arguments)
+    for argument in remaining:
         if argument == "--config-name":
-            name = next(rest, CONFIG_NAME)
+            name = next(remaining, CONFIG_NAME)
         elif argument.startswith("--config-name="):
             name = argument.split("=", 1)[1]
         else:
@@ -70,12 +70,12 @@ def _without_config_name(arguments: Sequence[str]) -> tuple[list[str], str]:
     return overrides, name.removesuffix(".yaml")
 
 
-def _up_to_ray(launcher, config: DictConfig) -> DictConfig:
-    """Runs the launcher's `main` on `config`, with a stand-in for what starts Ray."""
-    handed: list[DictConfig] = []
+def _run_up_to_ray(launcher, config: DictConfig) -> DictConfig:
+    """Runs the launcher's `main` on `config`, with its `run_ppo`, which starts Ray, replaced."""
+    received: list[DictConfig] = []
 
     def run_ppo(config: DictConfig, *args, **kwargs) -> None:
-        handed.append(config)
+        received.append(config)
 
     start = launcher.run_ppo
     launcher.run_ppo = run_ppo
@@ -83,11 +83,11 @@ def _up_to_ray(launcher, config: DictConfig) -> DictConfig:
         inspect.unwrap(launcher.main)(config)
     finally:
         launcher.run_ppo = start
-    return handed[0]
+    return received[0]
 
 
 def _validate(config: DictConfig) -> None:
-    """verl's own validation, which its launchers before 0.9 leave to a Ray worker; ours goes before it."""
+    """Our validation, then verl's own, which its launchers before 0.9 leave to a Ray worker."""
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 
@@ -98,7 +98,8 @@ def _validate(config: DictConfig) -> None:
     )
 
 
-def _chain(error: BaseException) -> str:
+def _causes(error: BaseException | None) -> str:
+    """The lines of an error and of its causes, each once."""
     lines = []
     while error is not None:
         lines += [line for line in str(error).splitlines() if line.strip() and line not in lines]

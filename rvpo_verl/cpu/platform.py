@@ -1,8 +1,7 @@
-"""verl's `cpu` platform, and the few places where release 0.9 takes an accelerator for granted."""
+"""verl's `cpu` platform, and the places where verl 0.9 assumes an accelerator."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +10,10 @@ import torch
 from rvpo_verl.attach.hooks import seam, wrap
 
 ROLLOUT = "hf"
+
+
+def _ignore(self: Any, *args: Any, **kwargs: Any) -> None:
+    """An operation on an accelerator that a CPU does not need."""
 
 
 class CpuDevice(ModuleType):
@@ -28,25 +31,19 @@ class CpuDevice(ModuleType):
     __hash__ = ModuleType.__hash__
 
     def is_available(self) -> bool:
-        return False  # no accelerator memory to keep books of
+        return False  # verl then reports no accelerator memory
 
     def get_device_name(self, device: Any = None) -> str:
         return "CPU"
 
-    def set_device(self, device: Any) -> None: ...
-
-    def synchronize(self, device: Any = None) -> None: ...
-
-    def empty_cache(self) -> None: ...
-
-    def reset_peak_memory_stats(self, device: Any = None) -> None: ...
+    set_device = synchronize = empty_cache = reset_peak_memory_stats = _ignore
 
     def memory_allocated(self, device: Any = None) -> int:
         return 0
 
     memory_reserved = max_memory_allocated = max_memory_reserved = memory_allocated
 
-    # Saving and loading a checkpoint keeps the random state of every device.
+    # Checkpoints hold the random state of every device.
     def get_rng_state(self, device: Any = None) -> torch.Tensor:
         return torch.get_rng_state()
 
@@ -60,6 +57,7 @@ class CpuDevice(ModuleType):
 
 
 def register_platform(module: ModuleType) -> str:
+    """Register platform `cpu` with verl."""
     seam(module.PlatformRegistry, "register", ("platform",))
     # verl registers its training engines for accelerators only; the one for CUDA runs on a CPU.
     os.environ.setdefault("VERL_ENGINE_DEVICE", "cuda")
@@ -82,18 +80,16 @@ def register_platform(module: ModuleType) -> str:
         def device_count(self) -> int:
             return 1
 
-        def set_device(self, device_index: int) -> None: ...
-
-        def synchronize(self, device_index: int | None = None) -> None: ...
-
         def manual_seed(self, seed: int) -> None:
             torch.manual_seed(seed)
 
         manual_seed_all = manual_seed
 
-        def set_allocator_settings(self, settings: str) -> None: ...
+        set_device = synchronize = empty_cache = set_allocator_settings = _ignore
+        profiler_start = profiler_stop = cudart = _ignore
 
-        def empty_cache(self) -> None: ...
+        def nvtx_range(self, msg: str) -> nullcontext:
+            return nullcontext()
 
         def get_device_capability(self, device_index: int = 0) -> tuple[None, None]:
             return None, None
@@ -104,14 +100,6 @@ def register_platform(module: ModuleType) -> str:
         def visible_devices_envvar(self) -> str:
             return "CUDA_VISIBLE_DEVICES"
 
-        @contextmanager
-        def nvtx_range(self, msg: str) -> Iterator[None]:
-            yield
-
-        def profiler_start(self) -> None: ...
-
-        def profiler_stop(self) -> None: ...
-
         def ray_resource_name(self) -> str:
             return "GPU"  # logical ones, from `ray_init.num_gpus`: verl's resource pools count no CPUs
 
@@ -121,15 +109,12 @@ def register_platform(module: ModuleType) -> str:
         def is_ipc_supported(self) -> bool:
             return False
 
-        def cudart(self) -> None:
-            return None
-
     module.PlatformRegistry.register(platform="cpu")(CpuPlatform)
     return "platform 'cpu'"
 
 
-def gloo_alone(module: ModuleType) -> str:
-    """verl asks for "cpu:gloo,cpu:gloo", which torch rejects as a duplicate."""
+def use_gloo_only(module: ModuleType) -> str:
+    """Ask for the backend "cpu:gloo". verl asks for "cpu:gloo,cpu:gloo", which torch rejects as a duplicate."""
 
     def initialize(original: Any, timeout_second: int | None = None, backend: str | None = None) -> Any:
         return original(timeout_second=timeout_second, backend=backend or "cpu:gloo")
@@ -138,14 +123,15 @@ def gloo_alone(module: ModuleType) -> str:
     return "process group on gloo"
 
 
-def nothing_to_pin(module: ModuleType) -> str:
-    """The reference policy offloads with pinned memory, which needs an accelerator."""
+def disable_pinned_memory(module: ModuleType) -> str:
+    """Offload the reference policy without pinned memory, which needs an accelerator."""
     offload_policy = seam(module, "CPUOffloadPolicy", ("pin_memory",))
     module.CPUOffloadPolicy = lambda pin_memory=False: offload_policy(pin_memory=False)
     return "offload without pinned memory"
 
 
 def register_replica(module: ModuleType) -> str:
+    """Register the rollout engine's servers with verl."""
     seam(module.RolloutReplicaRegistry, "register", ("name", "loader"))
 
     def load() -> type:
@@ -158,6 +144,6 @@ def register_replica(module: ModuleType) -> str:
 
 
 def register_adapter(module: ModuleType) -> str:
-    """The table of the training workers' side is private in release 0.9."""
+    """Register the training workers' side of the rollout engine. verl 0.9 has no public function for it."""
     module._ROLLOUT_REGISTRY[(ROLLOUT, "async")] = "rvpo_verl.cpu.rollout.TransformersAdapter"
     return f"weight updates for rollout engine {ROLLOUT!r}"

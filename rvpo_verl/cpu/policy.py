@@ -27,6 +27,7 @@ from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM,
 
 from rvpo_verl.cpu import tasks
 from rvpo_verl.cpu.tasks import Flaws, Row, ground_truth
+from rvpo_verl.errors import UserError
 
 Progress = Callable[[int, int, float], None]
 """Called after each step of the warm-up with step, steps and loss."""
@@ -43,38 +44,38 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True)
 class WarmUp:
-    """What decides a warmed-up policy, beside its rows. The defaults learn the generated tasks in minutes."""
+    """What determines a warmed-up policy, besides its rows. The defaults learn the generated tasks in minutes."""
 
     merges: int = 500
-    """Pairs that the tokenizer merges, above single bytes."""
+    """Merges of the tokenizer, which starts from single bytes."""
     hidden_size: int = 96
     intermediate_size: int = 288
     layers: int = 2
     heads: int = 4
     key_value_heads: int = 4
     initializer_range: float = 0.1
-    """About 1/sqrt(hidden_size). With Qwen2's 0.02, copying is learned in twice the steps."""
+    """About 1/sqrt(hidden_size). With Qwen2's 0.02, the policy needs twice the steps to learn copying."""
     positions: int = 2048
     clean_steps: int = 750
-    """Steps on ground truths. Copying arguments is hardly learned from demonstrations with flaws."""
+    """Steps on ground truths. From flawed demonstrations the policy hardly learns to copy arguments."""
     flawed_steps: int = 250
-    """Steps on demonstrations with flaws, which leave reinforcement learning something to do."""
+    """Steps on flawed demonstrations, after which the policy still makes errors that training can remove."""
     batch_size: int = 16
     learning_rate: float = 3e-3
     prompt_weight: float = 0.1
     """Weight of a prompt's token in the loss, against 1 for an answer's."""
     max_prompt_tokens: int = 160
     max_answer_tokens: int = 80
-    """Rows that are longer, after the tokenizer was built, take no part."""
+    """Longer rows help build the tokenizer and are left out of the warm-up."""
     prompt_tail: int | None = None
-    """Tokens at the end of a prompt that three steps in four see of it, which is cheap; the fourth sees it whole."""
+    """Three steps in four see only this many tokens at the end of a prompt, which is cheap. None: always all."""
     seconds: float = 420.0
-    """The learning rate falls faster, and the warm-up ends early, where the machine would need longer."""
+    """Limit. On a machine that would need longer, the learning rate falls faster and the warm-up ends early."""
     seed: int = 0
 
 
 def build_tokenizer(texts: Iterable[str], merges: int) -> PreTrainedTokenizerBase:
-    """A byte-level BPE tokenizer of Qwen2's own class, which is what verl and transformers load it as."""
+    """A byte-level BPE tokenizer of class Qwen2Tokenizer, as which verl and transformers load it."""
     untrained = Qwen2Tokenizer(eos_token=END, pad_token=PAD, additional_special_tokens=[START, END])
     bytes_and_specials = 256 + 3
     tokenizer = untrained.train_new_from_iterator(
@@ -115,7 +116,7 @@ def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
 
 
 def fitting(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], settings: WarmUp) -> list[Row]:
-    """The rows whose prompt and answer are short enough."""
+    """The rows whose prompt and answer are within the limits of `settings`."""
     return [
         row
         for row in rows
@@ -131,7 +132,7 @@ def warm_up(
     settings: WarmUp,
     progress: Progress | None = None,
 ) -> list[float]:
-    """Teaches the rows' answers, then flawed variants of them. Returns the loss of every step."""
+    """Train on the rows' answers, then on flawed variants of them. Returns the loss of every step."""
     rng = random.Random(settings.seed)
     flaws = Flaws(rows)
     examples = _examples(tokenizer, rows, settings, rng)
@@ -160,7 +161,7 @@ def teach(
     """Supervised steps on demonstrations. Returns the loss of every step.
 
     Args:
-        demonstrations: those of a step, from its number and the share of the warm-up that is done before it.
+        demonstrations: returns those of a step, given its number and the share of the warm-up done before it.
     """
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=0.01
@@ -190,7 +191,11 @@ def teach(
 def _examples(
     tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], settings: WarmUp, rng: random.Random
 ) -> Iterator[tuple[Row, list[int]]]:
-    """Rows that fit, with their prompts' tokens, without end: each once before any comes again."""
+    """Endless shuffled passes over the rows that fit, with the tokens of their prompts.
+
+    Raises:
+        UserError: no row fits.
+    """
     prompts: dict[int, list[int] | None] = {}
     while True:
         for index in rng.sample(range(len(rows)), len(rows)):
@@ -200,7 +205,10 @@ def _examples(
             if (prompt := prompts[index]) is not None:
                 yield rows[index], prompt
         if not any(prompts.values()):
-            raise ValueError(f"none of the {len(rows)} rows fits {settings}")
+            raise UserError(
+                f"none of the {len(rows)} rows fits: at most {settings.max_prompt_tokens} tokens in the prompt and "
+                f"{settings.max_answer_tokens} in the answer; add shorter rows"
+            )
 
 
 def _loss(model: Qwen2ForCausalLM, demonstrations: Sequence[Demonstration], prompt_weight: float) -> Tensor:
@@ -213,7 +221,7 @@ def _loss(model: Qwen2ForCausalLM, demonstrations: Sequence[Demonstration], prom
         ids_BT[row, :length] = torch.tensor(prompt + answer)
         weight_BT[row, : len(prompt)] = prompt_weight
         weight_BT[row, len(prompt) : length] = 1.0
-    # What follows an answer is padding on its right, which causal attention never looks at.
+    # Padding is on the right of an answer, where causal attention does not reach it.
     hidden_BTH = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state[:, :-1]
     counts_BT = weight_BT[:, 1:] > 0
     loss = F.cross_entropy(model.lm_head(hidden_BTH[counts_BT]), ids_BT[:, 1:][counts_BT], reduction="none")
@@ -228,12 +236,17 @@ def warmed_up_policy(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Folder of the policy that `rows` and `settings` give, trained unless the cache has it."""
+    """Folder of the policy for `rows` and `settings`, trained unless it is in the cache.
+
+    Args:
+        cache: folder of such policies; the user's cache folder if None.
+    """
 
     def build(folder: Path) -> None:
         with seeded(settings.seed):
-            texts = [message["content"] for row in rows for message in row["prompt"]]
-            texts += [message["role"] for row in rows for message in row["prompt"]]
+            texts = [
+                message[part] for part in ("content", "role") for row in rows for message in row["prompt"]
+            ]
             texts += [ground_truth(row) for row in rows]
             tokenizer = build_tokenizer(texts, settings.merges)
             model = build_model(tokenizer, settings)
@@ -246,18 +259,17 @@ def warmed_up_policy(
 
 
 def built_once(folder: Path, build: Callable[[Path], None]) -> Path:
-    """`folder`, filled by `build` unless it is there. An interrupted build never looks like a finished one."""
+    """`folder`, filled by `build` unless it exists. It is renamed into place when finished, never before."""
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Built beside its final place and renamed.
     building = Path(tempfile.mkdtemp(prefix="building-", dir=folder.parent))
     try:
         build(building)
         try:
             building.rename(folder)
         except OSError:
-            if not folder.is_dir():  # else another run was faster, with the same result
+            if not folder.is_dir():  # otherwise another process has finished the same build
                 raise
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -265,15 +277,15 @@ def built_once(folder: Path, build: Callable[[Path], None]) -> Path:
 
 
 def cache_key(rows: Sequence[Row], settings: WarmUp) -> str:
-    """Changes with anything that the warmed-up policy depends on."""
-    decides = {
+    """A hash of everything that the warmed-up policy depends on."""
+    inputs = {
         "settings": asdict(settings),
         "rows": list(rows),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "source": [inspect.getsource(module) for module in (tasks, inspect.getmodule(cache_key))],
     }
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def cores() -> int:
@@ -283,9 +295,9 @@ def cores() -> int:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """torch's state, seeded and on one core; as it was afterwards.
+    """Seed torch and run it on one thread; restore both afterwards.
 
-    Operations this small gain little from a second core, and lose much where something else runs on it.
+    Operations this small gain little from a second core, and lose much when another process runs on it.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

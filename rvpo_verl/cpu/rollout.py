@@ -1,6 +1,6 @@
 """A verl rollout engine on `transformers.generate`: tokens in, tokens and log-probabilities out.
 
-Requests that arrive together and sample alike are generated as one batch.
+Requests that arrive together with the same sampling parameters are generated as one batch.
 
 Shapes: B requests, P tokens of the longest prompt, T generated tokens.
 """
@@ -29,7 +29,7 @@ def _server_name(replica_rank: int) -> str:
 
 
 class TransformersAdapter(BaseRollout):
-    """In each training worker: hands the actor's weights to the server of its replica."""
+    """In each training worker: sends the actor's weights to the server of its replica."""
 
     def __init__(
         self, config: Any, model_config: Any, device_mesh: Any, replica_rank: int = -1, **_: Any
@@ -42,7 +42,7 @@ class TransformersAdapter(BaseRollout):
             * self.config.pipeline_model_parallel_size
         )
         self._replica_rank = rank // ranks_per_replica if replica_rank == -1 else replica_rank
-        self._leads = rank % ranks_per_replica == 0
+        self._sends = rank % ranks_per_replica == 0
 
     async def resume(self, tags: list[str]) -> None: ...
 
@@ -52,13 +52,13 @@ class TransformersAdapter(BaseRollout):
         self, weights: Any, global_steps: int | None = None, wire_format: str = "named_tensors", **_: Any
     ) -> None:
         if wire_format != "named_tensors":
-            raise ValueError(f"wire_format={wire_format!r}: the hf rollout takes named_tensors only")
+            raise ValueError(f"wire_format={wire_format!r}; the hf rollout accepts named_tensors only")
         state = {}
-        # All of them on every rank, leading or not: gathering a sharded tensor is a collective.
+        # Every rank iterates over all weights, because gathering a sharded tensor is a collective operation.
         async for name, tensor in ensure_async_iterator(weights):
-            if self._leads:
+            if self._sends:
                 state[name] = tensor.detach().to("cpu", copy=True)
-        if self._leads:
+        if self._sends:
             server = ray.get_actor(_server_name(self._replica_rank))
             await server.load_weights.remote([ray.put(state)], global_steps)
 
@@ -85,32 +85,21 @@ class TransformersServer:
         self._batches: asyncio.Task | None = None
         torch.manual_seed(int(self._config.seed) + replica_rank)
 
-    # What verl's weight synchronisation and profiling call on a server; there is no memory to give back.
-    async def ready(self) -> None: ...
+    async def _ignore(self, *_: Any, **__: Any) -> None:
+        """A request of verl's weight synchronization or profiling for which this server has nothing to do."""
 
-    async def sleep(self, *_: Any, **__: Any) -> None: ...
-
-    async def wake_up(self, *_: Any, **__: Any) -> None: ...
-
-    async def clear_kv_cache(self) -> None: ...
-
-    async def release_kv_cache(self) -> None: ...
-
-    async def resume_kv_cache(self) -> None: ...
-
-    async def start_profile(self, **_: Any) -> None: ...
-
-    async def stop_profile(self) -> None: ...
-
-    async def resume_generation(self) -> None: ...
+    ready = sleep = wake_up = clear_kv_cache = release_kv_cache = resume_kv_cache = _ignore
+    start_profile = stop_profile = resume_generation = _ignore
 
     async def abort_all_requests(self, reject_request: bool = False) -> dict[str, Any]:
         return {"aborted_count": 0, "request_ids": []}
 
     async def load_weights(self, references: list[Any], global_steps: int | None) -> None:
         missing, unexpected = self._model.load_state_dict(await references[0], strict=False)
-        if unexpected or any("lm_head" not in name for name in missing):  # tied embeddings come once
-            raise ValueError(f"the actor's weights do not fit: {missing=}, {unexpected=}")
+        if unexpected or any("lm_head" not in name for name in missing):  # tied embeddings are sent once
+            raise ValueError(
+                f"the actor's weights do not match the rollout's model: {missing=}, {unexpected=}"
+            )
         if global_steps is not None:
             self._global_steps = global_steps
 
@@ -127,8 +116,8 @@ class TransformersServer:
         await asyncio.sleep(GATHER_SECONDS)
         while self._waiting:
             sampling = self._waiting[0].sampling
-            alike = [request for request in self._waiting if request.sampling == sampling]
-            batch = alike[: self._config.max_num_seqs]
+            same = [request for request in self._waiting if request.sampling == sampling]
+            batch = same[: self._config.max_num_seqs]
             self._waiting = [request for request in self._waiting if request not in batch]
             try:
                 outputs = await asyncio.to_thread(
@@ -151,9 +140,9 @@ class TransformersServer:
             mask_BP[row, longest - len(prompt) :] = 1
 
         temperature = float(sampling.get("temperature", 1.0))
-        how: dict[str, Any] = {"do_sample": False}
+        options: dict[str, Any] = {"do_sample": False}
         if temperature > 0:
-            how = {
+            options = {
                 "do_sample": True,
                 "temperature": temperature,
                 "top_p": float(sampling.get("top_p", 1.0)),
@@ -168,7 +157,7 @@ class TransformersServer:
             pad_token_id=self._pad,
             return_dict_in_generate=True,
             output_logits=bool(sampling.get("logprobs")),
-            **how,
+            **options,
         )
         ids_BT = output.sequences[:, longest:]
         log_probs_BT = None
@@ -190,11 +179,11 @@ class TransformersServer:
 
 
 class TransformersReplica(RolloutReplica):
-    """One server beside the training workers of its replica."""
+    """One server on the node of the first training worker of its replica."""
 
     async def launch_servers(self) -> None:
         if self.is_reward_model or self.is_teacher_model:
-            raise ValueError("the hf rollout serves the policy only, neither reward nor teacher models")
+            raise ValueError("the hf rollout serves the policy only; use vllm for reward or teacher models")
         node = await self.workers[0].__ray_call__.remote(lambda _: ray.get_runtime_context().get_node_id())
         server = (
             ray.remote(TransformersServer)

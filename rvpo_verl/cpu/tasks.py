@@ -1,4 +1,4 @@
-"""Tool-calling tasks in RLLA's schema: generated ones, and demonstrations with flaws.
+"""Tool-calling tasks in RLLA's schema: generated tasks, and flawed demonstrations of any.
 
 A row is a dictionary with RLLA's columns: data_source, prompt (system and user message), ability,
 reward_model (with the ground truth, an answer as text) and extra_info.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rvpo_verl.data.rlla import Row, ground_truth
+from rvpo_verl.errors import UserError
 
 Split = Literal["train", "held_out"]
 Call = dict[str, Any]
@@ -34,7 +35,7 @@ class Tool:
     parameters: Mapping[str, Sequence[str] | range]
     """The values that each parameter can take."""
     requests: tuple[str, ...]
-    """What a user says who needs this call. Imperatives, so that two can be joined."""
+    """Wordings of a user's request for this call: imperatives, so that two can be joined."""
 
     def signature(self) -> str:
         kinds = {
@@ -53,8 +54,7 @@ TOOLS = {
         ("Book a table for {guests} in {city}", "Reserve dinner in {city} for {guests} people"),
     ),
     "send_message": Tool(
-        {"to": PEOPLE, "day": DAYS},
-        ("Tell {to} that we meet on {day}", "Write to {to} about {day}"),
+        {"to": PEOPLE, "day": DAYS}, ("Tell {to} that we meet on {day}", "Write to {to} about {day}")
     ),
     "translate": Tool(
         {"word": WORDS, "language": LANGUAGES},
@@ -69,21 +69,13 @@ TOOLS = {
         ("Play {genre} for {minutes} minutes", "Let me hear {minutes} minutes of {genre}"),
     ),
     "set_timer": Tool(
-        {"minutes": NUMBERS},
-        ("Set a timer for {minutes} minutes", "Wake me in {minutes} minutes"),
+        {"minutes": NUMBERS}, ("Set a timer for {minutes} minutes", "Wake me in {minutes} minutes")
     ),
     "buy_item": Tool(
-        {"item": GOODS, "count": NUMBERS},
-        ("Order {count} {item}", "Buy me {item}, {count} of them"),
+        {"item": GOODS, "count": NUMBERS}, ("Order {count} {item}", "Buy me {item}, {count} of them")
     ),
-    "find_hotel": Tool(
-        {"city": CITIES},
-        ("Find a hotel in {city}", "Look for a bed in {city}"),
-    ),
-    "call_person": Tool(
-        {"name": PEOPLE},
-        ("Call {name}", "Phone {name} now"),
-    ),
+    "find_hotel": Tool({"city": CITIES}, ("Find a hotel in {city}", "Look for a bed in {city}")),
+    "call_person": Tool({"name": PEOPLE}, ("Call {name}", "Phone {name} now")),
     "find_train": Tool(
         {"origin": CITIES, "target": CITIES},
         ("Find a train from {origin} to {target}", "Get me from {origin} to {target} by rail"),
@@ -104,7 +96,7 @@ TWO_CALL_SHARE = 0.2
 
 
 def _arguments() -> dict[Split, dict[str, list[dict[str, Any]]]]:
-    """The arguments each tool is called with, apart for training and held-out prompts, whatever the seed."""
+    """The arguments of each tool, by split. The splits are disjoint and do not depend on a seed."""
     arguments: dict[Split, dict[str, list[dict[str, Any]]]] = {"train": {}, "held_out": {}}
     for name, tool in TOOLS.items():
         combinations = [
@@ -123,7 +115,7 @@ ARGUMENTS = _arguments()
 
 
 def generate(count: int, seed: int, split: Split) -> list[Row]:
-    """Tasks drawn with `seed`: two or three tools offered, one call needed, or two in a fifth of them.
+    """Tasks drawn with `seed`: two or three tools are offered; a fifth of the tasks need two calls, the others one.
 
     No (tool, arguments) of the held-out split occurs in the training split.
     """
@@ -150,7 +142,7 @@ def _task(rng: random.Random, split: Split, index: int) -> Row:
     return {
         "data_source": "rlla",
         "prompt": [{"role": "system", "content": system}, {"role": "user", "content": user}],
-        "ability": "math",  # as every row of RLLA has it
+        "ability": "math",  # as in every row of RLLA
         "reward_model": {"style": "rule", "ground_truth": answer},
         "extra_info": {
             "split": split,
@@ -163,7 +155,7 @@ def _task(rng: random.Random, split: Split, index: int) -> Row:
 
 
 def calls_of(answer: str) -> list[Call]:
-    """The calls of a well-formed answer; none if it has none, or is not well-formed."""
+    """The calls of an answer; none if it is not well-formed."""
     _, _, after = answer.partition("<tool_call>")
     block, _, _ = after.partition("</tool_call>")
     try:
@@ -180,9 +172,9 @@ def _answer(thought: str, calls: Sequence[Call]) -> str:
 
 
 class Flaws:
-    """Demonstrations of a policy that knows its task and is sloppy: wrong tools, values, parameters, tags.
+    """Demonstrations with wrong tools, values, parameters and tags.
 
-    Without them a warmed-up policy is right nearly always and reinforcement learning has nothing to do.
+    A policy warmed up without them is nearly always right, which leaves reinforcement learning nothing to improve.
     """
 
     WRONG_TAGS = 0.45
@@ -191,7 +183,7 @@ class Flaws:
     WRONG_PARAMETER = 0.2
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        """Wrong values are those that the same parameter takes elsewhere in `rows`."""
+        """Wrong values are drawn from those that the same parameter takes in `rows`."""
         self._values: dict[str, list[Any]] = {}
         for row in rows:
             for call in calls_of(ground_truth(row)):
@@ -287,7 +279,9 @@ def split_rows(
     """
     prompts = list(dict.fromkeys(prompt_key(row) for row in rows))
     if len(prompts) < 2:
-        raise ValueError(f"{len(prompts)} distinct prompt; training and held-out rows need one each at least")
+        raise UserError(
+            f"{len(prompts)} distinct prompt in {len(rows)} rows; at least 2 are needed, for training and held-out rows"
+        )
     held_out = set(random.Random(seed).sample(prompts, max(1, min(at_most, round(len(prompts) * share)))))
     return (
         [row for row in rows if prompt_key(row) not in held_out],

@@ -1,7 +1,7 @@
-"""Rows for verl from rubric data sets and RLLA: read, checked, written as parquet, shown.
+"""Converts public data sets (rubrics, RLLA) into verl's parquet, checks them, and reports what was found.
 
-    sources ─→ schema ─→ reader: rar | healthbench ─→ duplicates ─→ rows (parquet) ─→ report ─→ show
-                          categories, polarity        findings: what was wrong, how often, what was done
+    sources ─→ reader: rar | healthbench ─→ duplicates ─→ rows (parquet) ─→ report ─→ show
+               schema, categories, polarity        findings: what was wrong, how often, what was done
 
 `docs/data.md` describes the rows that come out.
 """

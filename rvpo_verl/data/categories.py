@@ -1,27 +1,27 @@
-"""The importance of a criterion, which RaR writes at the beginning of its text."""
+"""The category of a criterion (its importance), which RaR writes at the beginning of the text."""
 
 import difflib
 import re
 from typing import Literal, NamedTuple
 
 IMPORTANCE = {"essential": 1.0, "important": 0.7, "optional": 0.3, "pitfall": 0.9}
-"""Category to weight, as RaR's explicit aggregation has it (arXiv:2507.17746)."""
+"""Weight of each category in RaR's explicit aggregation (arXiv:2507.17746)."""
 PITFALL = "pitfall"
 
-# "Essential Criteria: …". With the word "Criteria" any word before it counts; without, only a category.
+# "Essential Criteria: …". Before "Criteria" any word is a prefix; without "Criteria" only a category is.
 _PREFIX = re.compile(r"[\W\d]*([a-z]+)(\s+criter\w*)?\**\s*(?::|\s[–—-]\s)[\s*]*", re.IGNORECASE)
 SIMILARITY, SIMILARITY_OF_BARE_WORD = 0.75, 0.9
-"""Of a misspelt category with the right one (difflib): "Importance" is 0.84, "Option" 0.86."""
+"""Least similarity (difflib) of a misspelled category to the right one: "Importance" has 0.84, "Option" 0.86."""
 
 
 class Prefix(NamedTuple):
     category: str | None
     """A key of IMPORTANCE; None if the prefix is missing or unknown."""
     word: str
-    """As it was written; empty if missing."""
+    """As written; empty if missing."""
     text: str
-    """The criterion without it."""
-    kind: Literal["exact", "misspelt", "unknown", "missing"]
+    """The criterion without the prefix."""
+    kind: Literal["exact", "misspelled", "unknown", "missing"]
 
 
 def split_prefix(description: str) -> Prefix:
@@ -35,7 +35,7 @@ def split_prefix(description: str) -> Prefix:
         return Prefix(word.lower(), word, text, "exact")
     cutoff = SIMILARITY if named else SIMILARITY_OF_BARE_WORD
     if near := difflib.get_close_matches(word.lower(), IMPORTANCE, n=1, cutoff=cutoff):
-        return Prefix(near[0], word, text, "misspelt")
+        return Prefix(near[0], word, text, "misspelled")
     return Prefix(None, word, text, "unknown") if named else Prefix(None, "", description, "missing")
 
 

@@ -1,6 +1,6 @@
-"""HealthBench (arXiv:2505.08775) and data in its shape. It is a benchmark: for evaluation, not for training.
+"""HealthBench (arXiv:2505.08775) and data in its schema. It is a benchmark: for evaluation, not for training.
 
-Its sign needs no reading of wordings: a criterion that is met counts its points, above 0 or below.
+Polarity is the sign of the points, whatever the wording: a criterion that is met counts its points.
 """
 
 from typing import Annotated, Any, ClassVar
@@ -9,10 +9,11 @@ from pydantic import Field
 
 from rvpo_verl.data.findings import Findings
 from rvpo_verl.data.options import Options, Weights
-from rvpo_verl.data.polarity import BAD, GOOD, read
-from rvpo_verl.data.reader import Reader
+from rvpo_verl.data.polarity import BAD, GOOD, read_wording
+from rvpo_verl.data.reader import Reader, build_criterion
 from rvpo_verl.data.rows import Row
 from rvpo_verl.data.schema import FilledText, Message, Number, Schema, Text, check
+from rvpo_verl.errors import UserError
 
 AXIS = "axis:"
 
@@ -38,50 +39,30 @@ class HealthBenchReader(Reader):
 
     def __init__(self, data_source: str, options: Options, findings: Findings) -> None:
         if options.weights is Weights.importance:
-            raise ValueError(
+            raise UserError(
                 "--weights importance: HealthBench's criteria have points, no importance; accepted: row, equal"
             )
         if options.openings:
-            raise ValueError(
-                "--polarity: the sign of HealthBench's points says what a criterion means; leave it out"
+            raise UserError(
+                "--polarity: the sign of HealthBench's points says what a criterion means; remove the option"
             )
         super().__init__(data_source, options, findings)
-        self._by_points = options.weights is not Weights.equal
 
     def read(self, given: Any, where: str, split: str, index: int) -> Row:
         row = check(HealthBenchRow, given, where)
-        return {
-            "data_source": self.data_source,
-            "prompt": [message.model_dump() for message in row.prompt],
-            "ability": "rubric",
-            "reward_model": {"style": "rubric", "ground_truth": ""},
-            "extra_info": {
-                "split": split,
-                "index": index,
-                "rubric": [
-                    self._criterion(criterion, f"{where}, rubrics.{position}")
-                    for position, criterion in enumerate(row.rubrics)
-                ],
-                "id": row.prompt_id,
-                "source": "",
-            },
-        }
+        rubric = [
+            self._criterion(criterion, f"{where}, rubrics.{position}")
+            for position, criterion in enumerate(row.rubrics)
+        ]
+        prompt = [message.model_dump() for message in row.prompt]
+        return self.build_row(
+            prompt, "", split=split, index=index, rubric=rubric, id=row.prompt_id, source=""
+        )
 
     def _criterion(self, given: HealthBenchCriterion, where: str) -> dict[str, Any]:
-        if given.points < 0 and read(given.criterion).polarity == GOOD:
-            self.findings.add(
-                "points_doubtful",
-                "points below 0 for what reads like a virtue",
-                "kept as it is: by HealthBench's definition the points decide",
-                where,
-                given.criterion,
-            )
+        if given.points < 0 and read_wording(given.criterion).polarity == GOOD:
+            self.findings.add("points_doubtful", where, given.criterion)
         axes = [tag.removeprefix(AXIS) for tag in given.tags if tag.startswith(AXIS)]
-        return {
-            "criterion": given.criterion,
-            "title": "",
-            "category": axes[0] if axes else "",
-            "weight": abs(given.points) if self._by_points else 1.0,
-            "polarity": BAD if given.points < 0 else GOOD,
-            "levels": 1,
-        }
+        weight = 1.0 if self.options.weights is Weights.equal else abs(given.points)
+        polarity = BAD if given.points < 0 else GOOD
+        return build_criterion(given.criterion, "", axes[0] if axes else "", weight, polarity)

@@ -1,10 +1,11 @@
-"""What a user can decide about a preparation."""
+"""Options of a preparation."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
 from rvpo_verl.data.polarity import BAD, GOOD
+from rvpo_verl.errors import UserError
 
 
 class Shape(str, Enum):
@@ -23,7 +24,7 @@ class Weights(str, Enum):
 
 
 class Ambiguous(str, Enum):
-    """What becomes of a pitfall whose wording could be meant either way."""
+    """What to do with a pitfall whose wording could be meant either way."""
 
     drop = "drop"
     good = "good"
@@ -47,22 +48,24 @@ class Options:
     ambiguous: Ambiguous = Ambiguous.drop
     duplicates: Duplicates = Duplicates.drop
     openings: Mapping[str, int] = field(default_factory=dict)
-    """Polarity by the words, in lower case, that a pitfall begins with."""
+    """Polarity by the first words of a pitfall, in lower case."""
     benchmark_as_train: bool = False
     """Whether rows in HealthBench's shape may become a training split."""
 
 
 def parse_openings(written: Iterable[str]) -> dict[str, int]:
-    """`["Does not suggest=good"]` as a mapping.
+    """
+    Args:
+        written: such as `["Does not suggest=good"]`.
 
     Raises:
-        ValueError: not of this form.
+        UserError: not of this form.
     """
     openings = {}
     for text in written:
         words, _, value = text.rpartition("=")
         if not words.strip() or value.strip().lower() not in ("good", "bad"):
-            raise ValueError(
+            raise UserError(
                 f"--polarity {text!r}: expected WORDS=good or WORDS=bad, as in 'Does not suggest=good'"
             )
         openings[" ".join(words.lower().split())] = GOOD if value.strip().lower() == "good" else BAD

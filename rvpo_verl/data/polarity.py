@@ -1,9 +1,9 @@
 """Whether it is good or bad if a criterion is literally true of an answer.
 
-A weight above 0 says that it is good. A *pitfall* (category, or weight below 0) is a mistake put into words, and
-published data puts it both ways with the same negative weight: "Avoids giving aspirin" is true of a good
-answer, "Does not mention the dose" of a bad one. So the wording of a pitfall decides; `Wording` lists what it
-can be, `docs/data.md` has the table with examples. A wording that could be meant either way has no polarity.
+With a weight above 0 it is good. A *pitfall* (category, or weight below 0) describes a mistake, and published data
+words it both ways with the same negative weight: "Avoids giving aspirin" is true of a good answer, "Does not mention
+the dose" of a bad one. So the wording of a pitfall decides; `Wording` lists the cases, `docs/data.md` has the table
+with examples. A wording that could be meant either way has no polarity.
 """
 
 import re
@@ -16,7 +16,7 @@ GOOD, BAD = 1, -1
 
 
 class Wording(Enum):
-    """What the wording of a pitfall says, and the polarity that this gives."""
+    """What the wording of a pitfall says, and the resulting polarity."""
 
     NORM = "says what an answer should do, or should not", GOOD
     AVOIDANCE = "avoids the mistake", GOOD
@@ -40,14 +40,14 @@ def is_pitfall(category: str, weight: float) -> bool:
 
 
 def read_pitfall(text: str, category: str, weight: float, declared: int | None = None) -> Wording:
-    """What makes a pitfall good or bad: what is `declared` about it, else its wording.
+    """A `declared` polarity decides, else the wording.
 
-    Where the category says pitfall and the weight is not negative, or the reverse, one of the two is wrong, and
-    by one of them it is good if the criterion is met. Only a wording that says so as well settles it.
+    If the category is pitfall and the weight is not negative, or the reverse, one of the two is wrong, and one of
+    them says that meeting the criterion is good. Only a wording that says so too resolves the contradiction.
     """
     if declared is not None:
         return Wording.DECLARED_GOOD if declared == GOOD else Wording.DECLARED_BAD
-    wording = read(text)
+    wording = read_wording(text)
     if (category == PITFALL) != (weight < 0) and wording.polarity != GOOD:
         return Wording.CONTRADICTION
     return wording
@@ -55,7 +55,7 @@ def read_pitfall(text: str, category: str, weight: float, declared: int | None =
 
 def opening_of(text: str, openings: Iterable[str]) -> str | None:
     """The longest of `openings` (lower case) that `text` begins with, with or without "The response"."""
-    text = _normalised(text)
+    text = _normalize(text)
     said = _SUBJECT.sub("", text, count=1) if _SUBJECT.match(text) else text
     return max(
         (words for words in openings if text.startswith(words) or said.startswith(words)),
@@ -81,7 +81,7 @@ _SUBJECT = re.compile(
     + r" (?:(?:of|for|about|on) (?:(?!that |which |who )[^,.;: ]+ ){1,8}?(?=(?:should|must|shall) ))?"
 )  # fmt: skip
 _MODAL = re.compile(r"(?:should|must|shall|needs? to|ought to|has to)\b")
-# Said to the one who answers, so the verb has its base form. "Be careful not to …" is a norm as well.
+# An imperative has the verb's base form. "Be careful not to …" is a norm as well.
 _IMPERATIVE = re.compile(
     r"(?:(?:do not|don't) |(?:never) (?!\w+s\b|\w+ing\b)|be (?:careful|cautious|wary|mindful|sure)\b|beware\b"
     r"|take care\b|make sure\b|ensure )"
@@ -130,7 +130,7 @@ _ERROR = re.compile(
         "underestimat", "err(?:s|ed|ing)?\\b",
     )
 )  # fmt: skip
-# "Does not recommend X" is good or bad as X is; unless X is called a fault.
+# "Does not recommend X" is as good or bad as X, unless X is called a fault.
 _PROPOSAL = re.compile(
     _words(
         "recommend",
@@ -148,7 +148,7 @@ _PROPOSAL = re.compile(
     + r"\w* (?:(?:any|an?|the|further|additional|making|using) )?"
     + _FAULT
 )
-# What an answer does that is rarely the mistake.
+# Acts that are rarely the mistake.
 _PRAISE = re.compile(
     _words(
         "ensur", "recogni[sz]", "acknowledg", "identif", "clarif", "distinguish", "differentiat", "warn", "maintain",
@@ -173,13 +173,13 @@ _ACT = re.compile(
 )  # fmt: skip
 
 
-def _normalised(text: str) -> str:
+def _normalize(text: str) -> str:
     return re.sub(r"\s+", " ", text.replace("’", "'")).strip().lower()
 
 
-def read(text: str) -> Wording:
-    """What the wording of a pitfall says. The first words decide; there is no understanding of the rest."""
-    text = _normalised(text)
+def read_wording(text: str) -> Wording:
+    """What the wording of a pitfall says. Only the first words are read."""
+    text = _normalize(text)
     subject = _SUBJECT.match(text)
     said = text[subject.end() :] if subject else text
     after_adverbs = _without_adverbs(said)

@@ -1,4 +1,4 @@
-"""What turns published rows of one schema into rows for verl."""
+"""Turns published rows of one schema into rows for verl."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -10,7 +10,7 @@ from rvpo_verl.data.rows import Row
 
 class Reader(ABC):
     def __init__(self, data_source: str, options: Options, findings: Findings) -> None:
-        """`findings` receives what had to be decided."""
+        """`findings` receives everything that had to be decided."""
         self.data_source = data_source
         self.options = options
         self.findings = findings
@@ -20,8 +20,28 @@ class Reader(ABC):
         """One row; its rubric may come out empty.
 
         Raises:
-            ValueError: it does not fit the schema, or what is ambiguous in it is to be an error.
+            UserError: it does not fit the schema, or has an ambiguity that the options make an error.
         """
 
     def finish(self) -> None:  # noqa: B027
-        """Notes what only shows when all rows are read."""
+        """Adds the findings that need all rows."""
+
+    def build_row(self, prompt: list[dict[str, str]], reference: str, **extra_info: Any) -> Row:
+        return {
+            "data_source": self.data_source,
+            "prompt": prompt,
+            "ability": "rubric",
+            "reward_model": {"style": "rubric", "ground_truth": reference},
+            "extra_info": extra_info,
+        }
+
+
+def build_criterion(text: str, title: str, category: str, weight: float, polarity: int) -> dict[str, Any]:
+    return {
+        "criterion": text,
+        "title": title,
+        "category": category,
+        "weight": weight,
+        "polarity": polarity,
+        "levels": 1,
+    }

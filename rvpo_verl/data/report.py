@@ -1,4 +1,4 @@
-"""The report on rows: what the splits look like, in figures, and what was found and decided."""
+"""The report on rows, as data: statistics of the splits, findings, and how pitfalls were read."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ def report(
     findings: Findings,
     rows_read: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Everything but rows, as JSON; examples in full.
+    """Of JSON's types.
 
     Args:
-        rows_read: rows that each split had before some were dropped.
+        rows_read: rows of each split before some were dropped.
     """
     return {
         "splits": {
@@ -41,7 +41,7 @@ def report(
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """Rows, criteria, categories, weights and lengths, as JSON."""
+    """Statistics of rows, criteria, categories, weights and lengths."""
     sizes = [len(rubric(row)) for row in rows]
     criteria = [criterion for row in rows for criterion in rubric(row)]
     lengths = sorted(sum(len(message["content"]) for message in row["prompt"]) for row in rows)

@@ -1,20 +1,22 @@
-"""RLLA (ToolRL, arXiv:2504.13958): tool-calling rows, read, written, and checked against their own rewards."""
+"""RLLA (ToolRL, arXiv:2504.13958): reads tool-calling rows, and scores their ground truths with the rewards."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import Field
 
+from rvpo_verl.data.duplicates import prompt_key
 from rvpo_verl.data.findings import Findings
+from rvpo_verl.data.rows import Row
 from rvpo_verl.data.schema import FilledText, Message, Schema, Text, check
-from rvpo_verl.data.sources import from_file
+from rvpo_verl.errors import UserError
+from rvpo_verl.files import read_rows
 from rvpo_verl.rewards.tool_call_parser import OPEN, UnparsableError, parse_calls, split_thought
 from rvpo_verl.rewards.tool_calling import HIGHEST, Mode, tool_call_correctness, tool_call_format
-
-Row = dict[str, Any]
 
 
 class RewardModel(Schema):
@@ -47,10 +49,10 @@ def read_rlla(path: Path, split: str = "train") -> list[Row]:
     """The rows of a file in RLLA's schema. Raw rows (instruction, input, output) become rows of `split`.
 
     Raises:
-        ValueError: no such file, or a row that does not fit, naming the row and its field.
+        UserError: no such file, no rows, or one that does not fit; with its number and field.
     """
     rows = []
-    for number, row in from_file(path).rows:
+    for number, row in read_rows(path):
         where = f"{path}, row {number}"
         if isinstance(row, dict) and "prompt" not in row and "instruction" in row:
             rows.append(_from_raw(check(RawRllaRow, row, where), split, number - 1))
@@ -58,7 +60,7 @@ def read_rlla(path: Path, split: str = "train") -> list[Row]:
             check(RllaRow, row, where)
             rows.append(row)
     if not rows:
-        raise ValueError(f"{path} has no rows")
+        raise UserError(f"{path} has no rows")
     return rows
 
 
@@ -66,17 +68,10 @@ def _from_raw(raw: RawRllaRow, split: str, index: int) -> Row:
     return {
         "data_source": "rlla",
         "prompt": [{"role": "system", "content": raw.instruction}, {"role": "user", "content": raw.input}],
-        "ability": "math",  # as RLLA's training file has it
+        "ability": "math",  # as in RLLA's training file
         "reward_model": {"style": "rule", "ground_truth": raw.output},
         "extra_info": {"split": split, "index": index, **raw.model_dump()},
     }
-
-
-def write_parquet(rows: Sequence[Row], path: Path) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
 
 
 def ground_truth(row: Row) -> str:
@@ -86,73 +81,54 @@ def ground_truth(row: Row) -> str:
 @dataclass
 class Checked:
     usable: list[Row]
-    """Rows whose ground truth the rewards can read, in the mode asked for."""
+    """Rows whose ground truth the rewards can read in the requested mode."""
     findings: Findings
     parts: dict[str, int]
-    """How many ground truths have a tool call, a response, both, or neither."""
+    """Number of ground truths with a tool call, a response, both, or neither."""
     calls: dict[int, int]
-    """How many ground truths have so many calls; unreadable ones do not count."""
+    """Number of ground truths by their number of calls; unreadable ones are not counted."""
 
 
 def check_rlla(rows: Sequence[Row], mode: Mode = "robust") -> Checked:
     """Scores every ground truth against itself.
 
-    A row whose ground truth a mode cannot read has no reward in it: it costs its rollouts and teaches nothing.
+    A row whose ground truth a mode cannot read has no reward: it costs rollouts and gives no gradient.
     """
-    findings, usable = Findings(), []
+    findings, usable, seen = Findings(), [], set()
     parts: Counter[str] = Counter()
     calls: Counter[int] = Counter()
     for number, row in enumerate(rows, start=1):
         truth, where = ground_truth(row), f"row {number}"
-        if _note_unreadable(truth, where, mode, findings):
+        correctness = {each: tool_call_correctness(truth, truth, mode=each) for each in get_args(Mode)}
+        for each in (each for each, score in correctness.items() if score is None):
+            findings.add(
+                f"unreadable_{each}",
+                where,
+                truth,
+                what=f"a ground truth that mode={each} cannot read: both rewards are missing",
+                handled="dropped" if each == mode else f"kept: mode={mode} decides",
+            )
+        if correctness[mode] is not None:
             usable.append(row)
-        _note_imperfect(truth, where, mode, findings)
+            _add_imperfect(truth, correctness[mode], where, mode, findings)
         answer = split_thought(truth)[1]
         has = [part for part, tag in (("tool call", OPEN), ("response", "<response>")) if tag in answer]
         parts[" and ".join(has) or "neither"] += 1
-        try:
+        with contextlib.suppress(UnparsableError):
             calls[len(parse_calls(answer))] += 1
-        except UnparsableError:
-            continue
-    _note_repeated(rows, findings)
+        if (key := prompt_key(row)) in seen:
+            findings.add("prompt_repeated", where, row["prompt"][-1]["content"])
+        seen.add(key)
     return Checked(usable, findings, dict(parts), dict(sorted(calls.items())))
 
 
-def _note_unreadable(truth: str, where: str, mode: Mode, findings: Findings) -> bool:
-    """Whether `mode` can read it."""
-    modes: tuple[Mode, ...] = ("strict", "robust")
-    unreadable = [each for each in modes if tool_call_correctness(truth, truth, mode=each) is None]
-    for each in unreadable:
-        findings.add(
-            f"unreadable_{each}",
-            f"a ground truth that mode={each} cannot read: both rewards are missing",
-            "dropped" if each == mode else f"nothing: mode={mode} decides",
-            where,
-            truth,
-        )
-    return mode not in unreadable
-
-
-def _note_imperfect(truth: str, where: str, mode: Mode, findings: Findings) -> None:
+def _add_imperfect(truth: str, correctness: float, where: str, mode: Mode, findings: Findings) -> None:
     form = tool_call_format(truth, truth, mode=mode)
-    correct = tool_call_correctness(truth, truth, mode=mode)
-    if form is None or correct is None:
-        return
-    constant = mode == "strict" and OPEN not in truth  # scored 0 whatever the answer
-    if form < 1.0 or (correct < HIGHEST and not constant):
+    constant = mode == "strict" and OPEN not in truth  # correctness is 0 for any answer
+    if form is not None and (form < 1.0 or (correctness < HIGHEST and not constant)):
         findings.add(
             "imperfect",
-            f"a ground truth that does not get full marks itself in mode={mode}",
-            "kept",
             where,
-            f"format {form:g}, correctness {correct:g}: {truth}",
+            f"format {form:g}, correctness {correctness:g}: {truth}",
+            what=f"a ground truth that does not get full marks itself in mode={mode}",
         )
-
-
-def _note_repeated(rows: Sequence[Row], findings: Findings) -> None:
-    seen: set[tuple[str, ...]] = set()
-    for number, row in enumerate(rows, start=1):
-        key = tuple(message["content"] for message in row["prompt"])
-        if key in seen:
-            findings.add("prompt_repeated", "a prompt is there twice", "kept", f"row {number}", key[-1])
-        seen.add(key)

@@ -1,57 +1,46 @@
-"""The row that a training with rubrics reads, and the parquet file of such rows.
+"""The row that training with rubrics reads, and parquet files of such rows.
 
-Every column of every file has the same type, so that verl can be given files of several data sets at once.
+Every column has the same type in every file, because verl concatenates the files it is given.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import ConfigDict, Field
 
-from rvpo_verl.data.schema import FilledText, Message, Number, Schema, Text, check
-from rvpo_verl.data.sources import from_file
+from rvpo_verl import files
+from rvpo_verl.data.schema import FilledText, Message, Schema, Text, check_file
+from rvpo_verl.rubric import Criterion
 
 Row = dict[str, Any]
 
 
-def _sign(polarity: int) -> int:
-    if polarity not in (1, -1):
-        raise ValueError("expected 1 (true is good) or -1 (true is bad)")
-    return polarity
+class TitledCriterion(Criterion):
+    """A criterion of a data file. Types are not converted into each other."""
 
-
-Polarity = Annotated[int, AfterValidator(_sign)]
-
-
-class Criterion(Schema):
-    """One thing to judge. The judge is asked only whether it is literally true of the answer."""
+    model_config = ConfigDict(strict=True)
 
     criterion: FilledText
-    polarity: Polarity = 1
-    """1: an answer of which it is true is better for it. -1: worse."""
-    weight: Annotated[Number, Field(ge=0)] = 1.0
-    title: Text = ""
     category: Text = ""
-    """What metrics are grouped by: an importance, an axis, anything."""
-    levels: Annotated[int, Field(ge=1)] = 1
-    """Highest grade: 1 is true or false, n is graded 0 to n."""
+    title: Text = ""
+    """A short name for people."""
 
 
 class RewardModel(Schema):
     style: Text
     ground_truth: Text
-    """A reference answer, or nothing."""
+    """A reference answer, or empty."""
 
 
 class ExtraInfo(Schema):
     split: Text = ""
     index: int = 0
-    rubric: Annotated[list[Criterion], Field(min_length=1)]
+    rubric: Annotated[list[TitledCriterion], Field(min_length=1)]
     id: Text = ""
-    """What the data set calls the row."""
+    """The row's identifier in the data set."""
     source: Text = ""
-    """Where the data set has the prompt from."""
+    """Origin of the prompt, as the data set gives it."""
 
 
 class RubricRow(Schema):
@@ -69,58 +58,34 @@ class RubricRow(Schema):
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a file, with every optional field filled in.
+    """The rows of a file, with defaults for the fields they leave out.
 
     Raises:
-        ValueError: no rows, or one that does not fit, named with its field.
+        UserError: no rows, or one that does not fit; with its number and field.
     """
-    source = from_file(path)
-    rows = [check(RubricRow, row, f"{source.name}, row {number}").model_dump() for number, row in source.rows]
-    if not rows:
-        raise ValueError(f"{path} has no rows")
-    return rows
+    return [row.model_dump() for row in check_file(RubricRow, path)]
+
+
+_EVERY_COLUMN: Row = {
+    "data_source": "",
+    "prompt": [{"role": "", "content": ""}],
+    "ability": "",
+    "reward_model": {"style": "", "ground_truth": ""},
+    "extra_info": {
+        "split": "",
+        "index": 0,
+        "rubric": [{"criterion": "", "title": "", "category": "", "weight": 0.0, "polarity": 0, "levels": 0}],
+        "id": "",
+        "source": "",
+    },
+}
 
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
-    """Writes a parquet file, whole or not at all."""
+    """Writes the whole parquet file, or leaves `path` as it was."""
     import pyarrow
-    import pyarrow.parquet
 
-    text, number = pyarrow.string(), pyarrow.int64()
-    criterion = pyarrow.struct(
-        [
-            ("criterion", text),
-            ("title", text),
-            ("category", text),
-            ("weight", pyarrow.float64()),
-            ("polarity", number),
-            ("levels", number),
-        ]
-    )
-    schema = pyarrow.schema(
-        [
-            ("data_source", text),
-            ("prompt", pyarrow.list_(pyarrow.struct([("role", text), ("content", text)]))),
-            ("ability", text),
-            ("reward_model", pyarrow.struct([("style", text), ("ground_truth", text)])),
-            (
-                "extra_info",
-                pyarrow.struct(
-                    [
-                        ("split", text),
-                        ("index", number),
-                        ("rubric", pyarrow.list_(criterion)),
-                        ("id", text),
-                        ("source", text),
-                    ]
-                ),
-            ),
-        ]
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema=schema), unfinished)
-    unfinished.replace(path)
+    files.write_parquet(rows, path, pyarrow.Table.from_pylist([_EVERY_COLUMN]).schema)
 
 
 def rubric(row: Row) -> list[dict[str, Any]]:

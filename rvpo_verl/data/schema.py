@@ -1,12 +1,16 @@
-"""Checking rows from outside against a model; what does not fit is one message that says where."""
+"""Validates rows of files against a model, with one message that names file, row and field."""
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from rvpo_verl.errors import UserError
+from rvpo_verl.files import read_rows
+
 
 def _encodable(text: str) -> str:
-    # JSON can spell half of a surrogate pair, which no parquet file can hold.
+    # JSON can contain half of a surrogate pair, which parquet cannot store.
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -20,17 +24,17 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Schema(BaseModel):
-    """A row, or part of one. Types are not converted into each other; columns beyond the model are ignored."""
+    """A row, or part of one. Types are not converted; columns that the model does not have are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     SHAPE: ClassVar[str] = ""
-    """The row as a user would write it, for messages."""
+    """The row as a user writes it, for messages."""
 
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, data: Any) -> Any:
-        # Parquet fills in a field that other rows have.
+        # In parquet, a field that only other rows have is null.
         return {k: v for k, v in data.items() if v is not None} if isinstance(data, dict) else data
 
 
@@ -46,7 +50,7 @@ def check(model: type[Model], row: Any, where: str) -> Model:
     """`row` as a `model`; `where` names its file and number.
 
     Raises:
-        ValueError: it does not fit. The message names `where`, the field, what was found and is accepted.
+        UserError: it does not fit. The message has `where`, the field, what was found and what is accepted.
     """
     try:
         return model.model_validate(row)
@@ -54,17 +58,29 @@ def check(model: type[Model], row: Any, where: str) -> Model:
         wrong = error.errors()[0]
         field = ".".join(map(str, wrong["loc"]))
         given = wrong["input"]
-        message = wrong["msg"].removeprefix("Value error, ")
         if not isinstance(row, dict):
-            said = f": found {_shown(row)}; expected an object"
+            problem = f": found {_shorten(row)}; expected an object"
         elif wrong["type"] == "missing":
-            there = ", ".join(map(str, given)) if isinstance(given, dict) else _shown(given)
-            said = f", field {field}: missing or null; found {there or 'nothing'}"
+            found = ", ".join(map(str, given)) if isinstance(given, dict) else _shorten(given)
+            problem = f", field {field}: missing or null; found {found or 'nothing'}"
         else:
-            said = f", field {field}: found {_shown(given)}; {message[0].lower()}{message[1:]}"
-        raise ValueError(f"{where}{said}. Accepted: {model.SHAPE}") from None
+            message = wrong["msg"].removeprefix("Value error, ")
+            problem = f", field {field}: found {_shorten(given)}; {message[0].lower()}{message[1:]}"
+        raise UserError(f"{where}{problem}. Accepted: {model.SHAPE}") from None
 
 
-def _shown(value: Any) -> str:
+def check_file(model: type[Model], path: Path) -> list[Model]:
+    """Every row of a file as a `model`.
+
+    Raises:
+        UserError: no rows, or one that does not fit.
+    """
+    rows = [check(model, row, f"{path}, row {number}") for number, row in read_rows(path)]
+    if not rows:
+        raise UserError(f"{path} has no rows")
+    return rows
+
+
+def _shorten(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

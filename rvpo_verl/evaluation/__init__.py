@@ -1,4 +1,4 @@
-"""Evaluation of checkpoints with inspect-evals, and the comparison of its logs.
+"""Evaluates checkpoints with inspect-evals, and compares the logs.
 
-What runs beside inspect imports neither torch nor verl: `scripts/eval.sh` has an environment without them.
+Modules that run beside inspect import neither torch nor verl, because the environment of `scripts/eval.sh` has neither.
 """

@@ -1,12 +1,12 @@
-"""Results of several checkpoints on one task, sample by sample."""
+"""Compares the results of several checkpoints on one task, paired by sample."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from rvpo_verl.errors import UserError
 from rvpo_verl.evaluation import paired
 from rvpo_verl.evaluation.logs import Key, Result, find_logs, labels, read_result
 from rvpo_verl.evaluation.paired import Compared
@@ -16,21 +16,21 @@ from rvpo_verl.evaluation.scores import OVERALL
 @dataclass(frozen=True)
 class Row:
     kind: str
-    """`axis`, `theme`, `category`, `domain`; empty for all samples."""
+    """`axis`, `theme`, `category` or `domain`; empty for all samples."""
     name: str
     compared: Compared
     p_values: list[float]
-    """Of the differences; corrected by Holm's method where there are several."""
+    """Of the differences, corrected by Holm's method."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     task: str
     labels: list[str]
-    """Of the logs, the first being what the others are compared with."""
+    """Of the logs. The others are compared with the first."""
     samples: int
     answers: int
-    """Samples times the epochs that all logs have of them."""
+    """Pairs of sample and epoch that all logs have."""
     rows: list[Row]
     warnings: list[str]
 
@@ -38,20 +38,18 @@ class Comparison:
 def compare_logs(
     paths: Sequence[Path], *, resamples: int = paired.RESAMPLES, seed: int = 0
 ) -> list[Comparison]:
-    """One comparison for each task that all paths have.
+    """One comparison per task that all paths have.
 
     Raises:
-        ValueError: fewer than two paths, no task or no sample in common, or a log that cannot be read.
+        UserError: fewer than two paths, no task or no sample in common, or a log that cannot be read.
     """
     if len(paths) < 2:
-        raise ValueError(
-            f"{len(paths)} log: expected two or more, the first being what the others are compared with"
-        )
+        raise UserError(f"{len(paths)} log: expected two or more, of which the first is the baseline")
     found = [find_logs(path) for path in paths]
     tasks = [task for task in found[0] if all(task in logs for logs in found)]
     if not tasks:
         described = "; ".join(f"{path}: {', '.join(logs)}" for path, logs in zip(paths, found, strict=True))
-        raise ValueError(f"the logs have no task in common: {described}")
+        raise UserError(f"the logs have no task in common: {described}")
     names = labels(paths)
     return [
         compare([read_result(logs[task]) for logs in found], names, resamples=resamples, seed=seed)
@@ -63,15 +61,15 @@ def compare(
     results: Sequence[Result], names: Sequence[str], *, resamples: int = paired.RESAMPLES, seed: int = 0
 ) -> Comparison:
     """
-    Samples are paired by id and epoch. A sample's epochs are averaged before anything is drawn: four answers to one
-    question are not four questions.
+    Samples are paired by id and epoch. A sample's epochs are averaged before resampling, because four answers to one
+    question are not independent.
 
     Raises:
-        ValueError: no sample in common.
+        UserError: no sample in common.
     """
     common = sorted(set.intersection(*(set(result.samples) for result in results)))
     if not common:
-        raise ValueError(
+        raise UserError(
             f"{results[0].task}: no sample is in all logs, by id and epoch: "
             + "; ".join(f"{result.path} has {_some(result)}" for result in results)
         )
@@ -93,13 +91,13 @@ def compare(
 
 
 def _groups(results: Sequence[Result], common: Sequence[Key]) -> list[tuple[str, str]]:
-    """Overall first, then kind by kind in alphabetical order, those that all logs have."""
-    counts = Counter(group for result in results for key in common for group in result.samples[key].groups)
-    return sorted(counts, key=lambda group: (group[1] != OVERALL or group[0] != "", group))
+    """Overall first, then alphabetically by kind and name."""
+    groups = {group for result in results for key in common for group in result.samples[key].groups}
+    return sorted(groups, key=lambda group: (group != ("", OVERALL), group))
 
 
 def _values(results: Sequence[Result], common: Sequence[Key], group: tuple[str, str]) -> np.ndarray:
-    """(L, N) each log's score of each sample that has the group, its epochs averaged."""
+    """(L, N) scores of the samples that have the group in all logs, averaged over epochs."""
     epochs: dict[str, list[Key]] = {}
     for key in common:
         if all(group in result.samples[key].groups for result in results):

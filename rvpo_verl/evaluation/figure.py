@@ -1,4 +1,4 @@
-"""A comparison as a picture: each log's score, overall and by group, with its interval."""
+"""Draws a comparison: the score of each log with its interval, overall and by group."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -10,11 +10,11 @@ from rvpo_verl.evaluation.paired import LEVEL
 
 WIDTH = 4.6
 ROW_HEIGHT = 0.2
-"""Inches that one log takes in one group."""
+"""Inches per log and group."""
 
 
 def draw(comparisons: Sequence[Comparison], out: Path) -> None:
-    """A PNG: a line of panels for each task, a panel for each kind of group."""
+    """Writes a PNG with a line of panels per task and a panel per kind of group."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -43,7 +43,7 @@ def draw(comparisons: Sequence[Comparison], out: Path) -> None:
 
 
 def _panels(comparison: Comparison) -> list[tuple[str, list[Row]]]:
-    """Overall stands at the top of the first kind's panel."""
+    """Overall is at the top of the first kind's panel."""
     kinds = {kind: list(rows) for kind, rows in groupby(comparison.rows, key=lambda row: row.kind)}
     overall = kinds.pop("")
     first, *others = kinds.items() if kinds else [("", [])]

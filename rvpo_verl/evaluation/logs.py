@@ -1,10 +1,15 @@
-"""What `rvpo-verl compare` reads: inspect's logs, one of each task, from files and folders."""
+"""Reads inspect's logs for `rvpo-verl compare`: one per task, from files and folders.
+
+Through `inspect_ai.log`, whose objects are typed, rather than the data frames of `inspect_ai.analysis`: a score by
+group needs every verdict of a sample, which a data frame holds as text.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rvpo_verl.errors import UserError
 from rvpo_verl.evaluation.scores import SampleScores, sample_scores
 
 if TYPE_CHECKING:
@@ -12,9 +17,9 @@ if TYPE_CHECKING:
 
 LOGS = (".eval", ".json")
 NO_LOGS = {"logs.json", "eval-set.json"}
-"""Of inspect's, in the folder of an eval set."""
+"""Other files that inspect writes into the folder of an eval set."""
 SKIPPED = {"messages", "events", "store", "attachments", "output", "timelines"}
-"""Fields of a sample that hold most of a log, and no score."""
+"""Fields of a sample that make up most of a log and contain no score."""
 
 Key = tuple[str, int]
 """A sample's id and epoch."""
@@ -28,9 +33,9 @@ class Result:
     path: Path
     model: str
     settings: dict[str, Any]
-    """What two logs should agree on to be comparable, by the name for it."""
+    """Settings that must be equal for two logs to be comparable, by name."""
     expected: int
-    """Samples times epochs that the task has."""
+    """Samples of the task times epochs."""
     samples: dict[Key, SampleScores] = field(repr=False)
 
 
@@ -41,10 +46,10 @@ class Log:
 
 
 def find_logs(path: Path) -> dict[str, Log]:
-    """The log, or that of each task in a folder, by task: of a task's logs the newest that is finished.
+    """By task: the log, or of a folder the newest finished log of each task.
 
     Raises:
-        ValueError: no log there, or logs of several models on one task.
+        UserError: no log there, or logs of several models on one task.
     """
     files = [path]
     if path.is_dir():
@@ -54,25 +59,25 @@ def find_logs(path: Path) -> dict[str, Log]:
         log = Log(file, _read(file, header_only=True))
         found.setdefault(_task(log.header), []).append(log)
     if not found:
-        raise ValueError(
+        raise UserError(
             f"{path}: no logs in it; expected a log of inspect (.eval or .json), or a folder of them"
         )
     for task, logs in found.items():
         models = sorted({log.header.eval.model for log in logs})
         if len(models) > 1:
-            raise ValueError(f"{path} has {task} of several models, {', '.join(models)}: name the logs")
+            raise UserError(f"{path} has {task} of several models, {', '.join(models)}: name the logs")
     return {task: max(logs, key=_preference) for task, logs in found.items()}
 
 
 def _preference(log: Log) -> tuple[bool, str, int]:
-    """`created` counts whole seconds."""
+    """The modification time decides between logs of the same second, the resolution of `created`."""
     return log.header.status == "success", log.header.eval.created, log.path.stat().st_mtime_ns
 
 
 def read_result(log: Log) -> Result:
     """
     Raises:
-        ValueError: no sample has a score, or one that is not known.
+        UserError: no sample has a score, or one that is not known.
     """
     samples = {}
     for sample in _read(log.path).samples or []:
@@ -80,7 +85,7 @@ def read_result(log: Log) -> Result:
         if scores is not None:
             samples[str(sample.id), sample.epoch] = scores
     if not samples:
-        raise ValueError(
+        raise UserError(
             f"{log.path} ({log.header.status}) has no sample with a score; run the same scripts/eval.sh again to "
             "finish it"
         )
@@ -102,7 +107,7 @@ def read_result(log: Log) -> Result:
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
-    """What tells the paths apart: `gdpo` and `rvpo` of `runs/gdpo/bfcl` and `runs/rvpo/bfcl`."""
+    """The shortest distinct parts of the paths: `gdpo` and `rvpo` for `runs/gdpo/bfcl` and `runs/rvpo/bfcl`."""
     parts = [(path if path.is_dir() else path.with_suffix("")).resolve().parts for path in paths]
     while len(set(parts)) > 1 and len({one[-1] for one in parts}) == 1:
         parts = [one[:-1] for one in parts]
@@ -117,12 +122,12 @@ def _read(file: Path, header_only: bool = False) -> "EvalLog":
 
     try:
         return read_eval_log(file, header_only=header_only, exclude_fields=None if header_only else SKIPPED)
-    except Exception as error:  # whatever a broken zip or a JSON of something else makes of it
-        raise ValueError(
+    except Exception as error:  # a broken zip file or unrelated JSON raises many types
+        raise UserError(
             f"{file} cannot be read as a log of inspect: {type(error).__name__}: {error}"
         ) from error
 
 
 def _task(log: "EvalLog") -> str:
-    """Without the package: `inspect_evals/healthbench` is `rvpo_verl/healthbench`."""
+    """Without the package, so that `inspect_evals/healthbench` equals `rvpo_verl/healthbench`."""
     return log.eval.task.rpartition("/")[2]

@@ -1,7 +1,7 @@
 """Paired bootstrap over samples: intervals of scores and of their differences, and p-values.
 
-Shapes: L logs, N samples that all of them have, R resamples. A sample is drawn for all logs at once, so that what
-makes it hard or easy cancels in the difference.
+Shapes: L logs, N samples that all of them have, R resamples. A sample is drawn for all logs at once, so that its
+difficulty cancels in the difference.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
+
+from rvpo_verl.errors import UserError
 
 Values = NDArray[np.float64]
 Statistic = Callable[[Values], Values]
@@ -17,7 +20,7 @@ Statistic = Callable[[Values], Values]
 RESAMPLES = 10_000
 LEVEL = 0.95
 CELLS = 4_000_000
-"""Drawn at once; more only costs memory."""
+"""Values resampled at once; more costs memory and saves little time."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of a log to the first."""
+    """Between a log and the first one."""
 
     interval: Interval
     p: float
-    """Two-sided, of no difference; from 6 samples on below 0.05 where the 95% interval leaves out 0."""
+    """Two-sided, for no difference; with 6 samples or more it is below 0.05 where the 95% interval excludes 0."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def mean(values: Values) -> Values:
 
 
 def clipped_mean(values: Values) -> Values:
-    """HealthBench's score: a sample's may be negative, the mean is cut to 0 to 1."""
+    """HealthBench's score: the mean over samples, some of which may be negative, clipped to 0 to 1."""
     return np.clip(values.mean(axis=-1), 0.0, 1.0)
 
 
@@ -58,61 +61,58 @@ def compare(
     values_LN: Values, statistic: Statistic = mean, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Compared:
     """
-    The score itself is computed anew on every resample, so that a cut at 0 is one there too. The p-value is twice
-    the smaller share of resamples whose difference is at most, or at least, 0, the observed samples counted with
-    them: never 0, and 1 where nothing differs. Nor is it below 2^(1-N), the least that the signs of N differences can
-    say: all resamples of two samples may agree, which means little.
+    The score is computed on every resample, so that clipping is part of it. The p-value is twice the smaller of the
+    shares of resamples whose difference is at most, or at least, 0, with the observed samples counted as one more
+    resample: never 0, and 1 where nothing differs. It is not below 2^(1-N) either, the smallest two-sided p-value
+    that the signs of N differences can give: all resamples of two samples may agree, which is little evidence.
 
     Raises:
-        ValueError: no samples, or a value that is not finite.
+        UserError: no samples, or a value that is not finite.
     """
     values_LN = np.asarray(values_LN, dtype=np.float64)
     logs, samples = values_LN.shape
     if not samples or not np.isfinite(values_LN).all():
-        raise ValueError(
-            f"values of shape {values_LN.shape}: expected at least one sample, all values finite"
+        raise UserError(
+            f"scores of shape {values_LN.shape} (logs, samples): expected at least one sample, all scores finite"
         )
-    scores_L = statistic(values_LN)
-    drawn_LR = _draw(values_LN, statistic, resamples, seed)
-    drawn_differences_LR = drawn_LR - drawn_LR[0]
+
+    def scores_and_differences(*values: Values, axis: int) -> Values:
+        scores = np.stack([statistic(np.moveaxis(one, axis, -1)) for one in values])
+        return np.concatenate([scores, scores[1:] - scores[0]])
+
+    observed = scores_and_differences(*values_LN, axis=-1)
+    low, high, drawn_R = observed, observed, np.repeat(observed[:, None], resamples, axis=1)
+    if samples > 1:  # the resamples of a single sample are all the same, and scipy refuses them
+        result = stats.bootstrap(
+            tuple(values_LN),
+            scores_and_differences,
+            n_resamples=resamples,
+            batch=max(1, CELLS // values_LN.size),
+            paired=True,
+            vectorized=True,
+            confidence_level=LEVEL,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        )
+        low, high = result.confidence_interval
+        drawn_R = result.bootstrap_distribution
+    intervals = [Interval(*map(float, bounds)) for bounds in zip(observed, low, high, strict=True)]
+    least = 2.0 ** (1 - samples)
+    p_values = [max(_p_value(differences_R), least) for differences_R in drawn_R[logs:]]
     return Compared(
         samples=samples,
-        scores=[_interval(scores_L[log], drawn_LR[log]) for log in range(logs)],
-        differences=[
-            Difference(
-                _interval(scores_L[log] - scores_L[0], drawn_differences_LR[log]),
-                max(_p_value(drawn_differences_LR[log]), 2.0 ** (1 - samples)),
-            )
-            for log in range(1, logs)
-        ],
+        scores=intervals[:logs],
+        differences=[Difference(*each) for each in zip(intervals[logs:], p_values, strict=True)],
     )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's correction for testing several at once."""
+    """Holm's correction for several tests, which scipy does not have."""
     order = np.argsort(p_values)
-    corrected, highest = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        corrected[index] = highest
-    return corrected
-
-
-def _draw(values_LN: Values, statistic: Statistic, resamples: int, seed: int) -> Values:
-    """(L, R) the statistic of each log on the same resamples."""
-    logs, samples = values_LN.shape
-    rng = np.random.default_rng(seed)
-    at_once = max(1, CELLS // (logs * samples))
-    parts = []
-    for start in range(0, resamples, at_once):
-        chosen_RN = rng.integers(samples, size=(min(at_once, resamples - start), samples))
-        parts.append(statistic(values_LN[:, chosen_RN]))
-    return np.concatenate(parts, axis=1)
-
-
-def _interval(value: float, drawn_R: Values) -> Interval:
-    low, high = np.quantile(drawn_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(value), float(low), float(high))
+    steps = np.asarray(p_values)[order] * np.arange(len(order), 0, -1)
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return corrected.tolist()
 
 
 def _p_value(differences_R: Values) -> float:

@@ -1,4 +1,4 @@
-"""What inspect finds through the entry point `inspect_ai`: `rvpo_verl/TASK` and the provider `rlla/MODEL`."""
+"""Entry point `inspect_ai`: the tasks `rvpo_verl/TASK` and the model provider `rlla/MODEL`."""
 
 from inspect_ai.model import ModelAPI, modelapi
 

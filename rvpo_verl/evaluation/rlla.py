@@ -1,7 +1,7 @@
-"""inspect's model provider `rlla/MODEL`: a chat endpoint that is asked, and answers, in RLLA's format.
+"""inspect's model provider `rlla/MODEL`: a chat endpoint whose model reads and writes RLLA's format.
 
-The endpoint is given by POLICY_BASE_URL and POLICY_API_KEY, as for `openai-api/policy/MODEL`. It must not parse
-tool calls or thoughts itself: serve it without `--tool-call-parser` and `--reasoning-parser`.
+It wraps `openai-api/policy/MODEL`, whose endpoint POLICY_BASE_URL and POLICY_API_KEY give. The server must not parse
+tool calls or thoughts itself: serve without `--tool-call-parser` and `--reasoning-parser`.
 """
 
 from typing import Any
@@ -14,14 +14,13 @@ from inspect_ai.model import (
     ChatMessageSystem,
     ChatMessageUser,
     GenerateConfig,
+    ModelAPI,
     ModelCall,
     ModelOutput,
+    RetryDecision,
+    get_model,
 )
-
-# The one class of inspect's providers that is made to be extended is not exported.
-from inspect_ai.model._providers.openai_compatible import OpenAICompatibleAPI
 from inspect_ai.tool import ToolCall, ToolChoice, ToolInfo
-from openai.types.chat import ChatCompletion
 
 from rvpo_verl.evaluation.rlla_prompt import system_prompt, user_prompt
 from rvpo_verl.rewards.tool_call_parser import (
@@ -31,16 +30,16 @@ from rvpo_verl.rewards.tool_call_parser import (
     split_thought,
 )
 
-SERVICE = "policy"
+ENDPOINT = "openai-api/policy"
 MAX_CALLS = 64
 
 
-class RllaAPI(OpenAICompatibleAPI):
-    def __init__(self, model_name: str, **arguments: Any) -> None:
-        super().__init__(model_name=model_name, service=SERVICE, **arguments)
+class RllaAPI(ModelAPI):
+    """Everything but the format is the wrapped provider's: connection, retries, credentials."""
 
-    def service_model_name(self) -> str:
-        return self.model_name
+    def __init__(self, model_name: str, **arguments: Any) -> None:
+        self.endpoint = get_model(f"{ENDPOINT}/{model_name}", memoize=False, **arguments).api
+        super().__init__(model_name, self.endpoint.base_url, self.endpoint.api_key)
 
     async def generate(
         self,
@@ -54,20 +53,32 @@ class RllaAPI(OpenAICompatibleAPI):
             ChatMessageSystem(content=system_prompt(tools, instructions)),
             ChatMessageUser(content=user_prompt(input)),
         ]
-        return await super().generate(prompt, [], "none", config)
+        output, call = await self.endpoint.generate(prompt, [], "none", config)
+        if isinstance(output, ModelOutput) and not call.error:
+            # The raw response, because inspect moves a thought out of the message's text.
+            answers = sorted(call.response["choices"], key=lambda answer: answer["index"])
+            texts = [answer["message"]["content"] or "" for answer in answers]
+            output.choices = list(map(_with_calls, output.choices, texts))
+        return output, call
 
-    def chat_choices_from_completion(
-        self, completion: ChatCompletion, tools: list[ToolInfo]
-    ) -> list[ChatCompletionChoice]:
-        choices = super().chat_choices_from_completion(completion, tools)
-        given = sorted(completion.choices, key=lambda choice: choice.index)
-        return [
-            _with_calls(choice, one.message.content or "") for choice, one in zip(choices, given, strict=True)
-        ]
+    def connection_key(self) -> str:
+        return self.endpoint.connection_key()
+
+    def should_retry(self, ex: Exception) -> bool | RetryDecision:
+        return self.endpoint.should_retry(ex)
+
+    def is_auth_failure(self, ex: Exception) -> bool:
+        return self.endpoint.is_auth_failure(ex)
+
+    async def refresh_credentials(self) -> None:
+        await self.endpoint.refresh_credentials()
+
+    async def aclose(self) -> None:
+        await self.endpoint.aclose()
 
 
 def _with_calls(choice: ChatCompletionChoice, text: str) -> ChatCompletionChoice:
-    """The choice with the whole answer as its text, thought included: the next turn's history shows it so."""
+    """The choice with the whole answer as its text, thought included, as the next turn's history must show it."""
     calls = tool_calls(text)
     message = ChatMessageAssistant(
         content=text, tool_calls=calls or None, model=choice.message.model, source="generate"

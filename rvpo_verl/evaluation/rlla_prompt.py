@@ -1,7 +1,7 @@
-"""RLLA's prompt (ToolRL, arXiv:2504.13958): tools and dialogue as models trained on RLLA-4k have seen them.
+"""RLLA's prompt (ToolRL, arXiv:2504.13958), in which models trained on RLLA-4k get tools and dialogue.
 
-Word for word what every row of RLLA has: one system message with the tools, one user message with the dialogue so
-far, in which the model's own turns stand as it wrote them and tool results as `<obs>`.
+Verbatim the form of every row of RLLA: one system message with the tools, one user message with the dialogue so far,
+which has the model's own turns as it wrote them and tool results as `<obs>`.
 """
 
 import ast
@@ -50,7 +50,7 @@ HISTORY = "**Dialogue Records History**"
 def system_prompt(tools: Sequence[ToolInfo], instructions: Iterable[str] = ()) -> str:
     """
     Args:
-        instructions: system messages of the task itself, which RLLA has not; they follow RLLA's.
+        instructions: system messages of the task, which RLLA does not have; they follow RLLA's.
     """
     listed = "\n".join(
         f"{number}. Name: {tool.name}\nDescription: {tool.description}\n"
@@ -61,7 +61,7 @@ def system_prompt(tools: Sequence[ToolInfo], instructions: Iterable[str] = ()) -
 
 
 def _parameters(parameters: ToolParams) -> dict[str, object]:
-    """Description, type and default of each, which is "" where there is none; what a nested one has beside these."""
+    """Description, type and default ("" if there is none) of each, then the rest of its schema."""
     described = {}
     for name, parameter in parameters.properties.items():
         schema = parameter.model_dump(exclude_none=True)
@@ -77,7 +77,7 @@ def _parameters(parameters: ToolParams) -> dict[str, object]:
 
 
 def user_prompt(messages: Sequence[ChatMessage]) -> str:
-    """The dialogue: users' turns, the model's answers, and under each answer the results of its calls."""
+    """The dialogue: the user's turns, and the model's answers, each followed by the results of its calls."""
     turns = []
     for role, group in groupby(messages, key=lambda message: message.role):
         if role == "tool":
@@ -97,7 +97,7 @@ def _result(message: ChatMessageTool) -> dict[str, object]:
 
 
 def _as_json(text: str) -> object:
-    """What a tool returned, which inspect writes as JSON or as Python; the text where it is neither."""
+    """The result of a tool, which inspect writes as JSON or as Python; the text if it is neither."""
     for read in (json.loads, ast.literal_eval):
         try:
             value = read(text)

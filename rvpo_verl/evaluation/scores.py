@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rvpo_verl.errors import UserError
+
 if TYPE_CHECKING:
     from inspect_ai.log import EvalSample
     from inspect_ai.scorer import Score
@@ -12,9 +14,9 @@ if TYPE_CHECKING:
 OVERALL = "overall"
 HEALTHBENCH = "healthbench_score"
 GROUPED_BY = {"category_name": "category", "high_level_domain": "domain"}
-"""Keys of a sample's metadata that BFCL and GPQA group by, and the groups' kind."""
+"""Keys of a sample's metadata, and the kind of group they give: BFCL's and GPQA's."""
 UNREAD = "Failed to parse judge response"
-SILENT = "No explanation provided"
+NO_EXPLANATION = "No explanation provided"
 
 
 @dataclass(frozen=True)
@@ -22,17 +24,17 @@ class SampleScores:
     groups: dict[tuple[str, str], float]
     """By kind and name, such as ("axis", "accuracy"); overall is ("", "overall")."""
     clipped: bool = False
-    """Whether the mean over samples is cut to 0 to 1."""
+    """Whether the mean over samples is clipped to 0 to 1."""
     verdicts: int = 0
     unread: int = 0
-    """Verdicts of the judge that inspect-evals could not read and counts as not met."""
+    """Verdicts of the judge that inspect-evals could not read and counted as not met."""
 
 
 def sample_scores(sample: "EvalSample") -> SampleScores | None:
     """None where the sample has no score, because it failed.
 
     Raises:
-        ValueError: a score that is neither HealthBench's nor one number.
+        UserError: a score that is neither HealthBench's nor one number.
     """
     if sample.error is not None or not sample.scores:
         return None
@@ -41,7 +43,7 @@ def sample_scores(sample: "EvalSample") -> SampleScores | None:
     if isinstance(score.value, Mapping) and HEALTHBENCH in score.value:
         return _healthbench(score, metadata)
     if isinstance(score.value, Mapping | Sequence) and not isinstance(score.value, str):
-        raise ValueError(
+        raise UserError(
             f"sample {sample.id}: the score {name!r} has several values, {str(score.value)[:200]}; known are "
             "HealthBench's, and scores of one value"
         )
@@ -54,12 +56,12 @@ def sample_scores(sample: "EvalSample") -> SampleScores | None:
 
 
 def _healthbench(score: "Score", metadata: Mapping[str, Any]) -> SampleScores:
-    """As HealthBench defines them: points met over points possible, which may be negative, by any set of criteria.
+    """HealthBench's definition for every group of criteria: points met over points possible, which may be negative.
 
-    An axis has the criteria tagged with it, and a theme all of a sample's. inspect-evals' own scores by axis cut
-    each sample's to 0 to 1, which lifts them.
+    An axis has the criteria tagged with it, a theme all criteria of a sample. inspect-evals' own scores by axis are
+    higher, because it clips each sample's to 0 to 1.
     """
-    # An empty answer is not judged: it meets nothing.
+    # inspect-evals does not have an empty answer judged: it meets no criterion.
     unjudged = [{**criterion, "met": False} for criterion in metadata.get("rubrics", [])]
     criteria = (score.metadata or {}).get("detailed_results") or unjudged
     by_group: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
@@ -73,11 +75,13 @@ def _healthbench(score: "Score", metadata: Mapping[str, Any]) -> SampleScores:
         group: value for group, members in by_group.items() if (value := points_met(members)) is not None
     }
     explanations = [(str(one.get("explanation", "")), one["met"]) for one in criteria]
-    unread = sum(text.startswith(UNREAD) or (text == SILENT and not met) for text, met in explanations)
+    unread = sum(
+        text.startswith(UNREAD) or (text == NO_EXPLANATION and not met) for text, met in explanations
+    )
     return SampleScores(groups, clipped=True, verdicts=len(criteria), unread=unread)
 
 
 def points_met(criteria: Sequence[Mapping[str, Any]]) -> float | None:
-    """Sum of the points met over the sum of the positive ones; None if there are none of these."""
+    """Sum of the points met over the sum of the positive points; None if no points are positive."""
     possible = sum(one["points"] for one in criteria if one["points"] > 0)
     return sum(one["points"] for one in criteria if one["met"]) / possible if possible else None

@@ -1,26 +1,28 @@
-"""HealthBench, GPQA-Diamond and BFCL as inspect-evals has them, from its downloads or from local files.
+"""HealthBench, GPQA-Diamond and BFCL of inspect-evals, from its downloads or from local files.
 
-Solvers, scorers and the reading of a row are inspect-evals' own. What differs:
+Solvers, scorers and the conversion of rows to samples are inspect-evals' own. Differences:
 
-* `data`, where nothing can be downloaded;
-* HealthBench's answers are not cached. inspect-evals caches them by the model's name and address, so that a second
-  checkpoint served under the first one's name would be given the first one's answers;
-* HealthBench's judge is held to the form of a verdict by a JSON schema. inspect-evals counts a verdict that it
-  cannot read as "not met".
+* `data` names local files, for machines that cannot download.
+* HealthBench's answers are not cached. inspect-evals caches them by the model's name and address, so a second
+  checkpoint served under the same name would get the first one's answers.
+* A JSON schema constrains the verdicts of HealthBench's judge, because inspect-evals counts a verdict that it cannot
+  read as "not met".
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from inspect_ai import Task, task
 from inspect_ai.dataset import Dataset, MemoryDataset, Sample, csv_dataset, json_dataset
-from inspect_ai.model import GenerateConfig, Model, ResponseSchema, get_model
+from inspect_ai.model import GenerateConfig, ResponseSchema, get_model
 from inspect_ai.scorer import choice
 from inspect_ai.solver import generate, multiple_choice
 from inspect_ai.util import JSONSchema
+
+from rvpo_verl.errors import UserError
 
 JUDGE = "openai-api/judge/judge"
 
@@ -34,50 +36,50 @@ VERDICT = ResponseSchema(
     ),
     strict=True,
 )
-"""What HealthBench's prompt asks a judge for."""
+"""The form that HealthBench's prompt asks for."""
 
 
-@task
-def healthbench(
-    data: str | None = None,
-    judge_model: str = JUDGE,
-    judge_schema: bool = True,
-    judge_max_tokens: int | None = None,
-    judge_temperature: float = 0.0,
-) -> Task:
-    """HealthBench (arXiv:2505.08775), 5,000 conversations, a judge's call for each of their criteria.
+def _healthbench_task(name: str, subset: str) -> Callable[..., Task]:
+    @task(name=name)
+    def healthbench(
+        data: str | None = None,
+        judge_model: str = JUDGE,
+        judge_schema: bool = True,
+        judge_max_tokens: int | None = None,
+        judge_temperature: float = 0.0,
+    ) -> Task:
+        """HealthBench (arXiv:2505.08775); one call of the judge per criterion.
 
-    Args:
-        data: JSONL of HealthBench's rows: prompt, rubrics, and perhaps prompt_id and example_tags.
-        judge_model: as inspect names it; `openai-api/judge/MODEL` is at JUDGE_BASE_URL.
-        judge_schema: `false` for an endpoint that takes no JSON schema.
-    """
-    return _healthbench("full", data, _judge(judge_model, judge_schema), judge_max_tokens, judge_temperature)
+        Args:
+            data: JSONL of HealthBench's rows: prompt, rubrics, and optionally prompt_id and example_tags.
+            judge_model: as inspect names it; `openai-api/judge/MODEL` is at JUDGE_BASE_URL.
+            judge_schema: `false` for an endpoint that does not accept a JSON schema.
+        """
+        from inspect_evals.healthbench.dataset import load_healthbench_dataset
+        from inspect_evals.healthbench.scorer import healthbench_scorer
+
+        schema = GenerateConfig(response_schema=VERDICT if judge_schema else None)
+        return Task(
+            dataset=load_healthbench_dataset(subset)
+            if data is None
+            else _healthbench_dataset(_existing_path(data)),
+            solver=generate(),
+            scorer=healthbench_scorer(
+                judge_model=get_model(judge_model, config=schema),
+                judge_max_tokens=judge_max_tokens,
+                judge_temperature=judge_temperature,
+                include_subset_scores=True,
+            ),
+        )
+
+    return healthbench
 
 
-@task
-def healthbench_hard(
-    data: str | None = None,
-    judge_model: str = JUDGE,
-    judge_schema: bool = True,
-    judge_max_tokens: int | None = None,
-    judge_temperature: float = 0.0,
-) -> Task:
-    """HealthBench's 1,000 hard conversations. Arguments as for `healthbench`."""
-    return _healthbench("hard", data, _judge(judge_model, judge_schema), judge_max_tokens, judge_temperature)
-
-
-@task
-def healthbench_consensus(
-    data: str | None = None,
-    judge_model: str = JUDGE,
-    judge_schema: bool = True,
-    judge_max_tokens: int | None = None,
-    judge_temperature: float = 0.0,
-) -> Task:
-    """HealthBench's 3,671 conversations with criteria that physicians agreed on. Arguments as for `healthbench`."""
-    judge = _judge(judge_model, judge_schema)
-    return _healthbench("consensus", data, judge, judge_max_tokens, judge_temperature)
+healthbench = _healthbench_task("healthbench", "full")  # 5,000 conversations
+healthbench_hard = _healthbench_task("healthbench_hard", "hard")  # 1,000
+healthbench_consensus = _healthbench_task(
+    "healthbench_consensus", "consensus"
+)  # 3,671, criteria by physicians
 
 
 @task
@@ -86,12 +88,12 @@ def gpqa_diamond(data: str | None = None, cot: bool = True) -> Task:
 
     Args:
         data: CSV or JSONL with the columns of gpqa_diamond.csv.
-        cot: whether the model is asked to think first.
+        cot: ask the model to think first.
     """
     from inspect_evals.gpqa import DEFAULT_EPOCHS, get_gpqa_diamond_dataset
 
     return Task(
-        dataset=get_gpqa_diamond_dataset() if data is None else _gpqa_dataset(_there(data)),
+        dataset=get_gpqa_diamond_dataset() if data is None else _gpqa_dataset(_existing_path(data)),
         solver=multiple_choice(cot=cot),
         scorer=choice(),
         epochs=DEFAULT_EPOCHS,
@@ -103,7 +105,7 @@ def bfcl(data: str | None = None, categories: str | list[str] | None = None) -> 
     """The Berkeley Function Calling Leaderboard: BFCL-v3's 17 categories, 4,441 samples.
 
     Args:
-        data: the folder `BFCL` that inspect-evals makes in its cache; for categories of a single turn, also
+        data: the folder `BFCL` of inspect-evals' cache; for single-turn categories, also
             `bfcl_eval/data` of the leaderboard's repository.
         categories: names, or a list separated by commas.
     """
@@ -113,30 +115,8 @@ def bfcl(data: str | None = None, categories: str | list[str] | None = None) -> 
     chosen = categories.split(",") if isinstance(categories, str) else categories or _bfcl_v3()
     if data is None:
         return published(categories=chosen)
-    dataset = MemoryDataset(list(_bfcl_samples(_there(data), chosen)), name="BFCL", location=data)
+    dataset = MemoryDataset(list(_bfcl_samples(_existing_path(data), chosen)), name="BFCL", location=data)
     return Task(dataset=dataset, solver=bfcl_solver(), scorer=bfcl_scorer())
-
-
-def _judge(model: str, schema: bool) -> Model:
-    return get_model(model, config=GenerateConfig(response_schema=VERDICT if schema else None))
-
-
-def _healthbench(
-    subset: str, data: str | None, judge: Model, judge_max_tokens: int | None, judge_temperature: float
-) -> Task:
-    from inspect_evals.healthbench.dataset import load_healthbench_dataset
-    from inspect_evals.healthbench.scorer import healthbench_scorer
-
-    return Task(
-        dataset=load_healthbench_dataset(subset) if data is None else _healthbench_dataset(_there(data)),
-        solver=generate(),
-        scorer=healthbench_scorer(
-            judge_model=judge,
-            judge_max_tokens=judge_max_tokens,
-            judge_temperature=judge_temperature,
-            include_subset_scores=True,
-        ),
-    )
 
 
 def _healthbench_dataset(path: Path) -> Dataset:
@@ -144,10 +124,10 @@ def _healthbench_dataset(path: Path) -> Dataset:
 
     from rvpo_verl.data.healthbench import HealthBenchRow
     from rvpo_verl.data.schema import check
-    from rvpo_verl.data.sources import from_file
+    from rvpo_verl.files import read_rows
 
     samples = []
-    for number, row in from_file(path).rows:
+    for number, row in read_rows(path):
         check(HealthBenchRow, row, f"{path}, row {number}")
         rubrics = [{"tags": [], **criterion} for criterion in row["rubrics"]]
         samples.append(
@@ -157,7 +137,7 @@ def _healthbench_dataset(path: Path) -> Dataset:
 
 
 def _digest(row: dict[str, Any]) -> str:
-    """An id for a row without one, the same wherever it stands."""
+    """An id for a row without one, which does not depend on the row's position."""
     return hashlib.sha256(json.dumps(row["prompt"]).encode()).hexdigest()[:16]
 
 
@@ -168,14 +148,14 @@ def _gpqa_dataset(path: Path) -> Dataset:
     try:
         return read(str(path), sample_fields=record_to_sample, shuffle_choices=DEFAULT_SHUFFLE_SEED)
     except KeyError as error:
-        raise ValueError(
+        raise UserError(
             f"{path} has no column {error}; expected those of gpqa_diamond.csv: Record ID, Question, Correct "
             "Answer, Incorrect Answer 1 to 3, High-level domain, Subdomain"
         ) from None
 
 
 def _bfcl_v3() -> list[str]:
-    """Without the categories that the leaderboard retired: execution, SQL, REST, the composite multi-turn one."""
+    """Without the categories that the leaderboard retired: execution, SQL, REST, composite multi-turn."""
     from inspect_evals.bfcl.utils import task_categories as known
 
     v3 = known.V1_CATEGORIES | known.V2_CATEGORIES | known.V3_CATEGORIES
@@ -190,7 +170,7 @@ def _bfcl_samples(folder: Path, categories: list[str]) -> Iterator[Sample]:
 
     unknown = [name for name in categories if name not in CATEGORIES]
     if unknown:
-        raise ValueError(f"categories {unknown}: expected some of {sorted(CATEGORIES)}")
+        raise UserError(f"categories {unknown}: expected some of {sorted(CATEGORIES)}")
     for name in categories:
         category = CATEGORIES[name]
         files = [
@@ -201,7 +181,7 @@ def _bfcl_samples(folder: Path, categories: list[str]) -> Iterator[Sample]:
             files += ["multi_turn_func_doc", "func_source_code"]
         missing = [file for file in files if file and not (folder / file).exists()]
         if missing:
-            raise ValueError(
+            raise UserError(
                 f"{folder} has no {', '.join(missing)} for the category {name}; expected the files of "
                 "bfcl_eval/data in the leaderboard's repository, or the folder BFCL of inspect-evals' cache. Leave a "
                 "category out with categories=NAME,NAME,..."
@@ -213,8 +193,8 @@ def _bfcl_samples(folder: Path, categories: list[str]) -> Iterator[Sample]:
         yield from (to_sample(records[key]) for key in sorted(records))
 
 
-def _there(data: str) -> Path:
+def _existing_path(data: str) -> Path:
     path = Path(data)
     if not path.exists():
-        raise ValueError(f"data={data}: there is no such file or folder")
+        raise UserError(f"data={data}: no such file or folder")
     return path

@@ -1,10 +1,10 @@
-"""A language model that judges which criteria are true of an answer, at the scale of a training.
+"""A language model that judges which criteria are true of a response, at the scale of a training.
 
-    criteria.py  what a row asks          slots.py     how many calls at once
-    prompt.py    what the judge reads     endpoint.py  one call to one server
-    verdict.py   what it may write        cache.py     verdicts on disk
-    judge.py     a response and its criteria in, a judgement of each out
-    check.py, agreement.py                `rvpo-verl judge`
+    config.py    what a user sets       endpoint.py  one call to one server
+    prompt.py    what the judge reads   session.py   HTTP sessions and proxies
+    verdict.py   what it may write      limits.py    calls in flight
+    judge.py     a response and its criteria in, a judgement of each out; retries
+    check.py, agreement.py              `rvpo-verl judge`
 
-The answer being judged is untrusted: it may address the judge, forge verdicts, or imitate the end of its block.
+The judged response is untrusted: it may address the judge, forge verdicts, or imitate the end of its block.
 """

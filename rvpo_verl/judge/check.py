@@ -4,13 +4,7 @@ import asyncio
 import statistics
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from typing import Any
-
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from dataclasses import dataclass, field
 
 from rvpo_verl.judge.config import JudgeConfig
 from rvpo_verl.judge.judge import Judge
@@ -18,14 +12,13 @@ from rvpo_verl.rubric import Criterion
 
 MESSAGES = [{"role": "user", "content": "Name the capital of France and a river there."}]
 ANSWER = "The capital of France is Paris, and the Seine flows through it."
-CRITERIA = (
-    Criterion(criterion="Names Paris as the capital of France."),
-    Criterion(criterion="Mentions the Rhine."),
-    Criterion(criterion="Names a river that flows through France."),
-    Criterion(criterion="Gives the number of inhabitants of Paris."),
-)
-EXPECTED = (1.0, 0.0, 1.0, 0.0)
-WORDS = "the patient should rest drink enough and see a doctor when the fever lasts "
+PLAIN_STATEMENTS = {
+    Criterion(criterion="Names Paris as the capital of France."): 1.0,
+    Criterion(criterion="Mentions the Rhine."): 0.0,
+    Criterion(criterion="Names a river that flows through France."): 1.0,
+    Criterion(criterion="Gives the number of inhabitants of Paris."): 0.0,
+}
+FILLER = "the patient should rest drink enough and see a doctor when the fever lasts "
 
 
 @dataclass(frozen=True)
@@ -33,137 +26,111 @@ class Run:
     """Size of a training, for an estimate."""
 
     prompts: int = 96
+    """Per step."""
     rollouts: int = 16
+    """Per prompt."""
     criteria: float = 10.0
+    """Per prompt, on average."""
     steps: int = 300
     answer_chars: int = 4000
     price_in: float | None = None
     """Of a million tokens that the judge reads."""
     price_out: float | None = None
-    """Of a million tokens that it writes."""
+    """Of a million tokens that the judge writes."""
 
 
 @dataclass
-class Checked:
-    """What one endpoint did."""
+class EndpointCheck:
+    """The behavior of one endpoint. Fields are None if it gave no verdict on plain statements."""
 
     endpoint: str
     failures: dict[str, int] = field(default_factory=dict)
-    """Count by what happened; empty if it always answered."""
+    """Count by cause."""
     schema: bool | None = None
-    """Whether it takes a schema; None if it was not asked with one, or gave no verdict."""
-    right: int = 0
-    """Of the verdicts on four plain statements, those that are right."""
+    """Whether it accepts a JSON schema; None also if `output` is `text`."""
+    correct: int = 0
+    """Correct verdicts among those on `PLAIN_STATEMENTS`."""
     latency: float | None = None
-    """Median seconds of a call, alone."""
+    """Median seconds of a call with no other call in flight."""
     verdicts_per_second: float | None = None
     """With `limit` calls in flight."""
     tokens_in: float | None = None
-    """Of a call, on average."""
+    """Mean per completion."""
     tokens_out: float | None = None
     seconds_per_step: float | None = None
-    """Of judging, at that rate."""
+    """Time to judge a step at that rate."""
     cost: float | None = None
-    """Of the whole run."""
+    """Of the whole run, in the currency of the prices."""
 
     @property
     def usable(self) -> bool:
         return self.verdicts_per_second is not None
 
 
-async def first_verdicts(config: JudgeConfig) -> list[tuple[str, str | None]]:
-    """Each endpoint of the configuration asked by itself: its URL, and why it gave no verdict, or None."""
-    judges = _one_by_one(config)
-    outcomes = await asyncio.gather(*(judge.judge(MESSAGES, ANSWER, CRITERIA[:1]) for judge in judges))
-    return [
-        (str(judge.endpoints[0]), outcome[0].failure) for judge, outcome in zip(judges, outcomes, strict=True)
-    ]
+async def first_verdicts(config: JudgeConfig) -> list[str | None]:
+    """Asks each endpoint for one verdict: why it gave none, or None."""
+    criteria = list(PLAIN_STATEMENTS)[:1]
+    judges = _judge_per_endpoint(config)
+    outcomes = await asyncio.gather(*(judge.judge(MESSAGES, ANSWER, criteria) for judge in judges))
+    return [judgement.failure for (judgement,) in outcomes]
 
 
-async def check(config: JudgeConfig, run: Run, *, responses: int = 32) -> list[Checked]:
-    """Asks each endpoint by itself, one after the other.
+async def check(config: JudgeConfig, run: Run, *, responses: int = 32) -> list[EndpointCheck]:
+    """Checks the endpoints one after the other.
 
     Args:
-        responses: made-up answers of the run's length that the rate is measured with.
+        responses: number of generated responses of the run's length that the rate is measured with.
     """
-    return [await _check(judge, run, responses) for judge in _one_by_one(config)]
+    return [await _check(judge, run, responses) for judge in _judge_per_endpoint(config)]
 
 
-def _one_by_one(config: JudgeConfig) -> list[Judge]:
+def _judge_per_endpoint(config: JudgeConfig) -> list[Judge]:
     return [
-        Judge(config.model_copy(update={"endpoints": [endpoint], "cache": None, "votes": 1}))
+        Judge(config.model_copy(update={"endpoints": [endpoint], "votes": 1}))
         for endpoint in config.endpoints or ()
     ]
 
 
-async def _check(judge: Judge, run: Run, responses: int) -> Checked:
-    endpoint, per_response = judge.endpoints[0], judge.config.calls == "response"
+async def _check(judge: Judge, run: Run, responses: int) -> EndpointCheck:
+    result = EndpointCheck(str(judge.endpoints[0]))
     failures: Counter[str] = Counter()
-    seconds, right = [], 0
-    for criterion, expected in zip(CRITERIA, EXPECTED, strict=True):
+    seconds = []
+    for criterion, expected in PLAIN_STATEMENTS.items():
         started = time.monotonic()
         (judgement,) = await judge.judge(MESSAGES, ANSWER, [criterion])
         seconds.append(time.monotonic() - started)
-        right += judgement.truth == expected
+        result.correct += judgement.truth == expected
         failures.update([judgement.failure] if judgement.failure else [])
-    if failures.total() == len(CRITERIA):
-        return Checked(str(endpoint), dict(failures))
+    result.endpoint = str(judge.endpoints[0])  # now with the model, also if it was left out
+    if failures.total() < len(PLAIN_STATEMENTS):
+        result.latency = statistics.median(seconds)
+        if judge.config.output != "text":
+            result.schema = not judge.endpoints[0].without_schema
+        failures += await _measure_rate(judge, run, responses, result)
+    result.failures = dict(failures)
+    return result
 
+
+async def _measure_rate(judge: Judge, run: Run, responses: int, result: EndpointCheck) -> Counter[str]:
+    """Fills in rate, tokens and cost; returns the failures."""
     criteria = [
         Criterion(criterion=f"Mentions finding number {number}.") for number in range(round(run.criteria))
     ]
-    answers = [f"{number}. {WORDS * run.answer_chars}"[: run.answer_chars] for number in range(responses)]
+    answers = [f"{number}. {FILLER * run.answer_chars}"[: run.answer_chars] for number in range(responses)]
     before, started = judge.usage.copy(), time.monotonic()
     batch = await asyncio.gather(*(judge.judge(MESSAGES, answer, criteria) for answer in answers))
-    rate = sum(one.truth is not None for judgements in batch for one in judgements) / (
-        time.monotonic() - started
-    )
-    failures.update(one.failure for judgements in batch for one in judgements if one.failure)
-    calls = judge.usage.calls - before.calls
-    tokens_in = (judge.usage.tokens_in - before.tokens_in) / calls
-    tokens_out = (judge.usage.tokens_out - before.tokens_out) / calls
-
-    verdicts = run.prompts * run.rollouts * run.criteria
-    calls_per_step = judge.config.votes * (run.prompts * run.rollouts if per_response else verdicts)
-    cost = None
-    if run.price_in is not None and run.price_out is not None:
-        cost = run.steps * calls_per_step * (tokens_in * run.price_in + tokens_out * run.price_out) / 1e6
-    return Checked(
-        endpoint=str(endpoint),
-        failures=dict(failures),
-        schema=None if judge.config.output == "text" else not endpoint.without_schema,
-        right=right,
-        latency=statistics.median(seconds),
-        verdicts_per_second=rate or None,
-        tokens_in=tokens_in,
-        tokens_out=tokens_out,
-        seconds_per_step=verdicts / rate if rate else None,
-        cost=cost,
-    )
-
-
-def show(checked: list[Checked], run: Run, config: JudgeConfig, console: Console) -> None:
-    for one in checked:
-        table = Table(
-            title=escape(one.endpoint), title_justify="left", box=box.SIMPLE_HEAD, show_header=False
-        )
-        answers = "[green]yes[/green]" if one.usable else "[red]no[/red]"
-        table.add_row("gives verdicts", answers)
-        for failure, count in one.failures.items():
-            table.add_row(f"failed {count} times", f"[red]{escape(failure)}[/red]")
-        if one.usable:
-            schema = {True: "yes", False: "no: asked in words", None: "not asked"}[one.schema]
-            table.add_row("takes a JSON schema", schema)
-            table.add_row("right on plain statements", f"{one.right} of {len(CRITERIA)}")
-            table.add_row("a call alone", f"{one.latency:.2f} s (median)")
-            table.add_row(f"verdicts a second, {config.limit} in flight", f"{one.verdicts_per_second:.1f}")
-            table.add_row("tokens of a call", f"{one.tokens_in:.0f} read, {one.tokens_out:.0f} written")
-            size = f"{run.prompts} x {run.rollouts} x {run.criteria:g}"
-            table.add_row(f"a step of {size} verdicts", f"{one.seconds_per_step:.0f} s")
-            if one.cost is not None:
-                table.add_row(f"{run.steps} steps", f"{one.cost:,.2f}, in the currency of the prices")
-        console.print(table)
-
-
-def as_json(checked: list[Checked]) -> list[dict[str, Any]]:
-    return [asdict(one) | {"usable": one.usable} for one in checked]
+    elapsed = time.monotonic() - started
+    judgements = [judgement for of_answer in batch for judgement in of_answer]
+    rate = sum(judgement.truth is not None for judgement in judgements) / elapsed
+    completions = judge.usage.completions - before.completions
+    if rate > 0:
+        verdicts_per_step = run.prompts * run.rollouts * run.criteria
+        per_response = judge.config.calls == "response"
+        calls_per_step = run.prompts * run.rollouts if per_response else verdicts_per_step
+        result.verdicts_per_second, result.seconds_per_step = rate, verdicts_per_step / rate
+        result.tokens_in = (judge.usage.tokens_in - before.tokens_in) / completions
+        result.tokens_out = (judge.usage.tokens_out - before.tokens_out) / completions
+        if run.price_in is not None and run.price_out is not None:
+            price_of_call = (result.tokens_in * run.price_in + result.tokens_out * run.price_out) / 1e6
+            result.cost = run.steps * calls_per_step * price_of_call
+    return Counter(judgement.failure for judgement in judgements if judgement.failure)

@@ -1,12 +1,18 @@
-"""What a user may write about the judge, under `reward.rvpo.rewards.NAME.kwargs.judge`."""
+"""Settings of the judge, under `reward.rvpo.rewards.NAME.kwargs.judge`."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.schema import Strict
+
+NO_ENDPOINTS = (
+    "endpoints=null, but verl serves no reward model: set judge.endpoints=[{base_url: http://HOST:PORT/v1, model: "
+    "NAME}], or reward.reward_model.enable=True with its model"
+)
+"""Message where there is no judge."""
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -17,7 +23,7 @@ def _base_url(url: str) -> str:
         raise ValueError("expected the URL of an OpenAI-compatible API, such as http://judge:8000/v1")
     if parts.username or parts.password or parts.query:
         raise ValueError(
-            "a URL is shown in logs; give the key as api_key_env, the name of an environment variable"
+            "a URL appears in logs; give the key as api_key_env, the name of an environment variable"
         )
     return url.rstrip("/")
 
@@ -28,63 +34,62 @@ class EndpointConfig(Strict):
     base_url: Annotated[str, AfterValidator(_base_url)]
     """Up to and including `/v1`."""
     model: str | None = None
-    """As the server calls it; the only one that it lists if left out."""
+    """Name at the server; the only model that the server lists if left out."""
     api_key_env: str | None = None
-    """Environment variable that holds the key, in every process that scores; no key if left out."""
+    """Environment variable that contains the key, in every process that scores; no key if left out."""
 
 
 class JudgeConfig(Strict):
     """Which model judges, how it is asked, and what happens when it does not answer."""
 
     endpoints: Annotated[list[EndpointConfig], Field(min_length=1)] | None = None
-    """In order of preference: a later one is asked while an earlier one fails. The reward model that verl
-    serves (`reward.reward_model.enable=True`) if left out."""
+    """In order of preference: a later one is asked while an earlier one fails. If left out, the reward model that
+    verl serves (`reward.reward_model.enable=True`)."""
     calls: Literal["criterion", "response"] = "criterion"
-    """One call for each criterion: independent verdicts. One for all of a response: cheaper, verdicts correlate."""
+    """One call per criterion: independent verdicts. One call per response: cheaper, but verdicts correlate."""
     output: Literal["auto", "schema", "text"] = "auto"
-    """Whether verdicts are constrained by a JSON schema; `auto` asks for it and does without where it is refused."""
+    """Whether a JSON schema constrains the verdicts; `auto` uses one unless the server refuses it."""
     votes: Annotated[int, Field(ge=1)] = 1
-    """Times that each question is asked. The verdict is the mean of the votes, and their disagreement a metric."""
+    """How often each question is asked. The verdict is the mean of the votes; their disagreement is a metric."""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = 0.0
-    """null leaves it to the server."""
+    """null: the default of the server."""
     max_tokens: Annotated[int, Field(ge=1)] | None = 1024
-    """Of a verdict, with whatever the model writes before it; null leaves it to the server."""
+    """Of one completion, including text before the verdict; null: the default of the server."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """More fields of the request, such as `{chat_template_kwargs: {enable_thinking: false}}`."""
     max_answer_chars: Annotated[int, Field(ge=100)] = 32_000
-    """Longer answers lose their middle, and the judge is told so."""
+    """The middle of longer responses is left out, with a note to the judge."""
     limit: Annotated[int, Field(ge=1)] = 256
-    """Calls in flight, over all of verl's reward workers: each gets an equal share."""
+    """Calls in flight over all of verl's reward workers; each worker gets an equal share."""
     timeout: Seconds = 60.0
-    """For one call."""
+    """Of one call."""
     deadline: Seconds = 300.0
-    """For all verdicts on one response with their retries, from its first call on."""
+    """Of all verdicts on one response including retries, counted from its first call."""
     attempts: Annotated[int, Field(ge=1)] = 4
-    """Calls for one verdict, at most."""
+    """Maximum number of calls for one verdict."""
     backoff: Seconds = 1.0
-    """Before the second attempt, on average half of it; doubled for each one after. `Retry-After` is honoured."""
-    cache: Path | None = None
-    """Folder in which verdicts are kept, on a local disk of each node; none if left out."""
+    """Upper limit of the random pause before the second attempt; doubled for each later attempt. `Retry-After` is
+    honored."""
 
     @model_validator(mode="after")
     def _votes_can_differ(self) -> "JudgeConfig":
         if self.votes > 1 and self.temperature == 0:
             raise ValueError(
-                f"votes={self.votes} with temperature=0 asks the same question for the same answer; set a temperature"
+                f"votes={self.votes} with temperature=0 would repeat the same verdict; set a temperature above 0"
             )
-        taken = sorted({"model", "messages", "stream", "n", "response_format"} & set(self.extra_body))
-        if taken:
-            raise ValueError(f"extra_body names {taken}, which the judge sets itself")
+        reserved = sorted({"model", "messages", "stream", "n", "response_format"} & set(self.extra_body))
+        if reserved:
+            raise ValueError(f"extra_body names {reserved}, which the judge sets itself")
         return self
 
     def share(self, reward_workers: int) -> int:
-        """Calls that each of several processes may have in flight.
+        """Calls in flight per process.
 
         Raises:
-            ValueError: there are more processes than calls.
+            ConfigError: there are more processes than calls.
         """
         if self.limit < reward_workers:
-            raise ValueError(
+            raise ConfigError(
                 f"limit={self.limit} calls in flight for reward.num_workers={reward_workers} processes: each needs "
                 f"at least one. Raise the limit, or lower reward.num_workers to {self.limit} or less"
             )

@@ -1,37 +1,48 @@
-"""One call to one server that speaks OpenAI's chat completions."""
+"""One call to one server that implements OpenAI's chat completions."""
 
+import asyncio
 import email.utils
 import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
+import aiohttp
+
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.judge.config import EndpointConfig
-from rvpo_verl.judge.http import Server
+from rvpo_verl.judge.session import Sessions, proxy_for
 
-LONGEST_REMARK = 160
-REST_SECONDS = 20.0
-"""How long an endpoint that failed is asked only if no other is left."""
-FAILURES_UNTIL_REST = 3
+MAX_EXCERPT_CHARS = 160
+COOLDOWN_SECONDS = 20.0
+"""How long an endpoint that failed is asked only if no other endpoint is available."""
+FAILURES_UNTIL_COOLDOWN = 3
 
 
 class JudgeError(Exception):
-    """A call that brought no verdict. The text names endpoint and model, and never holds a key."""
+    """A call that gave no verdict. The message names endpoint and model, and never contains a key."""
 
     def __init__(
-        self, kind: str, message: str, *, again: bool, status: int | None = None, retry_after: float = 0.0
+        self,
+        kind: str,
+        message: str,
+        *,
+        retryable: bool = True,
+        status: int | None = None,
+        retry_after: float = 0.0,
     ):
         """
         Args:
             kind: what failures are counted by.
-            again: whether the same call may succeed later.
-            status: of HTTP, if that is what was wrong.
+            retryable: whether the same call may succeed later.
+            status: HTTP status of the response, if there is one.
             retry_after: seconds that the server asked to wait.
         """
         super().__init__(message)
-        self.kind, self.again, self.status, self.retry_after = kind, again, status, retry_after
+        self.kind, self.retryable, self.status, self.retry_after = kind, retryable, status, retry_after
 
     @property
     def cause(self) -> str:
@@ -46,120 +57,154 @@ class Completion:
     tokens_out: int
 
 
-@dataclass(eq=False)
-class Endpoint:
-    config: EndpointConfig
-    timeout: float
-    without_schema: bool = False
-    """It refused a schema, so that it is asked in plain words."""
-    model: str | None = None
-    _failures: int = 0
-    _rests_until: float = 0.0
-    _headers: dict[str, str] = field(default_factory=dict, repr=False)
+@dataclass(frozen=True)
+class _Response:
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
 
-    def __post_init__(self) -> None:
+
+class Endpoint:
+    """A server, the model to ask there, and whether it currently answers."""
+
+    def __init__(self, config: EndpointConfig, timeout: float, *, use_proxy: bool = True):
         """
+        Args:
+            timeout: seconds for one call.
+            use_proxy: whether the environment's proxies apply. Not to verl's own router, which is inside the cluster.
+
         Raises:
-            ValueError: the environment has no key where one is named, or something that cannot be one, or a proxy
-                of another kind than HTTP.
+            ConfigError: the key is not set or cannot be sent, or the proxy is of another kind than HTTP.
         """
-        self.model = self.config.model
-        self._server = Server(self.config.base_url)
+        self.config = config
+        self.model = config.model
+        self.without_schema = False
+        """Whether it refused a JSON schema, so that the form of verdicts is requested in the prompt only."""
+        self._timeout = timeout
+        self._proxy = proxy_for(config.base_url) if use_proxy else None
+        self._sessions = Sessions(timeout)
+        self._key = _read_key(config.api_key_env)
         self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        variable = self.config.api_key_env
-        if variable is not None:
-            key = os.environ.get(variable, "").strip()
-            if not key:
-                raise ValueError(
-                    f"api_key_env={variable}: this environment variable is not set (process {os.getpid()}); it is "
-                    "needed in the environment of the command and of every Ray worker"
-                )
-            if not (key.isascii() and key.isprintable()):
-                raise ValueError(
-                    f"api_key_env={variable}: this environment variable holds line breaks or characters that are in "
-                    "no key"
-                )
-            self._headers["Authorization"] = f"Bearer {key}"
+        if self._key is not None:
+            self._headers["Authorization"] = f"Bearer {self._key}"
+        self._failures = 0
+        self._cooldown_until = 0.0
 
     def __str__(self) -> str:
         return self.config.base_url + (f" ({self.model})" if self.model else "")
 
     @property
-    def rests(self) -> bool:
-        return time.monotonic() < self._rests_until
+    def in_cooldown(self) -> bool:
+        return time.monotonic() < self._cooldown_until
 
     async def encode(self, body: Mapping[str, Any]) -> bytes:
-        """A request for one completion, without the model, as it is sent.
+        """The request for one completion as it is sent; `body` is all of it but the model.
 
         Raises:
-            JudgeError: the model's name cannot be had.
+            JudgeError: the name of the model is unknown.
         """
         return json.dumps({"model": await self.find_model(), **body}).encode()
 
     async def complete(self, request: bytes) -> Completion:
-        """Asks for one completion.
+        """Requests one completion.
 
         Raises:
-            JudgeError: with what happened.
+            JudgeError: what happened.
         """
         return self._completion(await self._request("POST", "/chat/completions", request))
 
     async def find_model(self) -> str:
-        """The model of the configuration, or else the only one that the server lists.
+        """The configured model, or the only one that the server lists.
 
         Raises:
-            JudgeError: it cannot be had.
+            JudgeError: the server lists none or several, or cannot be asked.
         """
         if self.model is None:
-            listed = await self._request("GET", "/models", b"")
+            listed = await self._request("GET", "/models", None)
             try:
                 models = [str(model["id"]) for model in listed["data"]]
             except (TypeError, KeyError):
                 models = []
             if len(models) != 1:
                 raise JudgeError(
-                    "rejected", f"{self} lists the models {models}: name one in endpoints.model", again=False
+                    "rejected",
+                    f"{self} lists the models {models}: set endpoints.model to one",
+                    retryable=False,
                 )
             (self.model,) = models
         return self.model
 
-    async def _request(self, method: str, path: str, body: bytes) -> Any:
+    async def _request(self, method: str, path: str, body: bytes | None) -> Any:
+        """The JSON that the server returns."""
         try:
-            answer = await self._exchange(method, path, body)
+            response = await self._send(method, path, body)
+            if response.status != 200:
+                raise self._http_error(response)
         except JudgeError as error:
             if error.kind in ("connection", "timeout", "server_error"):
                 self._failures += 1
-                if self._failures >= FAILURES_UNTIL_REST:
-                    self._rests_until = time.monotonic() + REST_SECONDS
+                if self._failures >= FAILURES_UNTIL_COOLDOWN:
+                    self._cooldown_until = time.monotonic() + COOLDOWN_SECONDS
             raise
-        self._failures, self._rests_until = 0, 0.0
-        return answer
-
-    async def _exchange(self, method: str, path: str, body: bytes) -> Any:
+        self._failures, self._cooldown_until = 0, 0.0
         try:
-            # Redirects are not followed: a key goes to no other host than the one it was given for.
-            answer = await self._server.request(method, path, self._headers, body, self.timeout)
-        except TimeoutError:
-            raise JudgeError(
-                "timeout", f"{self} gave no answer within {self.timeout:g} s", again=True
-            ) from None
-        except OSError as error:
-            raise JudgeError("connection", f"{self}: {self._remark(error)}", again=True) from None
-        status, headers, content = answer.status, answer.headers, answer.content
-        if status != 200:
-            raise self._refused(status, content, headers)
-        try:
-            return json.loads(content)
+            return json.loads(response.content)
         except (ValueError, RecursionError):
-            raise JudgeError(
-                "malformed", f"{self} answered with no JSON: {self._remark(content)}", again=True
-            ) from None
+            excerpt = self._excerpt(response.content)
+            raise JudgeError("malformed", f"{self} answered with no JSON: {excerpt}") from None
 
-    def _refused(self, status: int, content: bytes, headers: Mapping[str, str]) -> JudgeError:
+    async def _send(self, method: str, path: str, body: bytes | None) -> _Response:
+        session = await self._sessions.get()
+        try:
+            async with session.request(
+                method,
+                self.config.base_url + path,
+                data=body,
+                headers=self._headers,
+                proxy=self._proxy,
+                allow_redirects=False,  # the key must not reach another host
+            ) as response:
+                return _Response(response.status, response.headers, await response.read())
+        except asyncio.TimeoutError:  # a class of its own before Python 3.11
+            raise JudgeError("timeout", f"{self} gave no answer within {self._timeout:g} s") from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise JudgeError(
+                "connection",
+                f"{self}: {self._excerpt(str(error.certificate_error))}. If its certificate was issued by your own "
+                "authority, set the environment variable SSL_CERT_FILE to a PEM file that contains that authority",
+            ) from None
+        except aiohttp.ClientHttpProxyError as error:
+            proxy = urlsplit(self._proxy)
+            raise JudgeError(
+                "connection",
+                f"{self}: the proxy {proxy.hostname}:{proxy.port} answered with HTTP {error.status}",
+            ) from None
+        except aiohttp.ClientResponseError as error:
+            raise JudgeError(
+                "connection", f"{self}: no HTTP/1.1 answer: {self._excerpt(error.message)}"
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            excerpt = self._excerpt(f"{type(error).__name__}: {error}")
+            raise JudgeError("connection", f"{self}: {excerpt}") from None
+
+    def _http_error(self, response: _Response) -> JudgeError:
+        status = response.status
         kind = "rate_limited" if status == 429 else "server_error" if status >= 500 else "rejected"
-        again = status in (408, 409, 425, 429) or status >= 500
-        message = f"{self} answered with HTTP {status}: {self._remark(content)}"
-        return JudgeError(kind, message, again=again, status=status, retry_after=_retry_after(headers))
+        detail = self._excerpt(response.content)
+        if 300 <= status < 400 and "Location" in response.headers:
+            target = urlsplit(urljoin(self.config.base_url, response.headers["Location"]))
+            # Without user and query, which may contain a key.
+            target = target._replace(netloc=target.netloc.rpartition("@")[2], query="", fragment="")
+            detail = (
+                f"a redirect to {self._excerpt(target.geturl())}, which is not followed; correct base_url"
+            )
+        return JudgeError(
+            kind,
+            f"{self} answered with HTTP {status}: {detail}",
+            retryable=status in (408, 409, 425, 429) or status >= 500,
+            status=status,
+            retry_after=_retry_after(response.headers),
+        )
 
     def _completion(self, answer: Any) -> Completion:
         try:
@@ -173,26 +218,37 @@ class Endpoint:
                 int(usage.get("completion_tokens") or 0),
             )
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-            raise JudgeError(
-                "malformed",
-                f"{self} answered with no completion: {self._remark(json.dumps(answer))}",
-                again=True,
-            ) from None
+            excerpt = self._excerpt(json.dumps(answer))
+            raise JudgeError("malformed", f"{self} answered with no completion: {excerpt}") from None
 
-    def _remark(self, said: Any) -> str:
-        """What a server or a library said, short and without the key, which some servers repeat."""
-        text = said.decode(errors="replace") if isinstance(said, bytes) else f"{type(said).__name__}: {said}"
-        if isinstance(said, str):
-            text = said
-        key = self._headers.get("Authorization", "").removeprefix("Bearer ")
-        if key:
-            text = text.replace(key, "[key]")
-        return " ".join(text.split())[:LONGEST_REMARK]
+    def _excerpt(self, text: str | bytes) -> str:
+        """The beginning of what a server or a library wrote, without the key, which some servers repeat."""
+        text = text.decode(errors="replace") if isinstance(text, bytes) else text
+        if self._key is not None:
+            text = text.replace(self._key, "[key]")
+        return " ".join(text.split())[:MAX_EXCERPT_CHARS]
+
+
+def _read_key(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise ConfigError(
+            f"api_key_env={variable}: this environment variable is not set (process {os.getpid()}). Set it in the "
+            "environment of the command and of every Ray worker"
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(
+            f"api_key_env={variable}: this environment variable contains line breaks or non-ASCII characters, which "
+            "no key contains"
+        )
+    return key
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that `Retry-After` asks for, as a number or a date; 0 without it."""
-    value = headers.get("retry-after", "")
+    """Seconds that the header `Retry-After` asks for, as a number or a date; 0 without it."""
+    value = headers.get("Retry-After", "")
     try:
         return max(0.0, float(value))
     except ValueError:

@@ -1,20 +1,16 @@
-"""What the judge reads: instructions, the conversation, the answer, and what to decide about it.
+"""What the judge reads: instructions, the conversation, the answer, and the statements to decide.
 
-The answer is data, whatever it says. It stands between two lines that carry a hash of it, which no answer can
-contain; tokens with which chat templates end a turn are broken up; what cannot be encoded is replaced. The
-question comes last, so that all calls about one answer share their beginning, and a server its work on it.
+The answer is untrusted data. It stands between two lines that contain a hash of it, which the answer itself cannot
+contain. Special tokens of chat templates are broken up, and characters that cannot be encoded are replaced. The
+statements come last, so that all calls about one answer share a prefix, which a server with prefix caching reuses.
 """
 
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rvpo_verl.rubric import Criterion
-
-VERSION = 1
-"""Of what is written here; verdicts that were cached under another are not used."""
 
 INSTRUCTIONS = """\
 You decide whether statements are literally true of an answer that a language model gave.
@@ -30,63 +26,52 @@ If the answer gives you nothing to tell by, the statement is false.
 
 Write one JSON object and nothing else."""
 
-UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
-"""Control characters, lone surrogates and non-characters, at which servers and tokenizers fail."""
-CONTROL = re.compile(
+UNENCODABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+"""Control characters, lone surrogates and non-characters, on which servers and tokenizers fail."""
+SPECIAL_TOKEN = re.compile(
     r"<(?=[|｜][^<>\n]{0,60}[|｜]>)|<(?=/?(?:s|bos|eos|pad|unk|mask|start_of_turn|end_of_turn|start_of_image)>)"
     r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])"
 )
-"""Where a special token of a common chat template begins."""
-BREAK = "\u200b"
+"""The first character of a special token of a common chat template."""
+ZERO_WIDTH_SPACE = "\u200b"
 
 
 def clean(text: str) -> str:
-    """The text without what cannot be sent, and without the special tokens of chat templates."""
-    return CONTROL.sub(lambda match: match[0] + BREAK, UNWRITABLE.sub("\ufffd", text))
+    """The text without characters that cannot be sent and without special tokens of chat templates."""
+    return SPECIAL_TOKEN.sub(lambda match: match[0] + ZERO_WIDTH_SPACE, UNENCODABLE.sub("\ufffd", text))
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A conversation and an answer, as all questions about them begin."""
-
-    text: str
-    digest: bytes
-    """Of the text."""
-
-    @classmethod
-    def of(
-        cls, messages: Sequence[Mapping[str, Any]] | None, answer: str, max_answer_chars: int
-    ) -> "Subject":
-        conversation = "\n\n".join(
-            f"{message.get('role', 'user')}: {clean(_content(message.get('content')))}"
-            for message in messages or ()
-        )
-        answer = clean(answer)
-        code = _code(conversation + answer)
-        left_out = len(answer) - max_answer_chars
-        if left_out > 0:
-            half = max_answer_chars // 2
-            note = f"[CUT {code}: {left_out} characters of the answer are left out here]"
-            answer = f"{answer[: max_answer_chars - half]}\n{note}\n{answer[-half:]}"
-        parts = [f"The code is {code}."]
-        if conversation:
-            parts.append(f"[CONVERSATION {code}]\n{conversation}\n[END CONVERSATION {code}]")
-        parts.append(f"[ANSWER {code}]\n{answer}\n[END ANSWER {code}]")
-        text = "\n\n".join(parts) + "\n\n"
-        return cls(text, hashlib.sha256(text.encode()).digest())
+def subject(messages: Sequence[Mapping[str, Any]] | None, answer: str, max_answer_chars: int) -> str:
+    """The conversation and the answer: the common prefix of all questions about the answer."""
+    conversation = "\n\n".join(
+        f"{message.get('role', 'user')}: {clean(_text(message.get('content')))}" for message in messages or ()
+    )
+    answer = clean(answer)
+    code = _code(conversation + answer)
+    left_out = len(answer) - max_answer_chars
+    if left_out > 0:
+        half = max_answer_chars // 2
+        note = f"[CUT {code}: {left_out} characters of the answer are left out here]"
+        answer = f"{answer[: max_answer_chars - half]}\n{note}\n{answer[-half:]}"
+    parts = [f"The code is {code}."]
+    if conversation:
+        parts.append(f"[CONVERSATION {code}]\n{conversation}\n[END CONVERSATION {code}]")
+    parts.append(f"[ANSWER {code}]\n{answer}\n[END ANSWER {code}]")
+    return "\n\n".join(parts) + "\n\n"
 
 
 def question(criteria: Mapping[str, Criterion]) -> str:
-    """What to decide; the keys are those of the JSON object that is asked for."""
+    """The statements to decide; the keys are those of the JSON object that the judge has to write."""
     lines = [
-        f"{key}. ({_range(criterion)}) {clean(criterion.criterion)}" for key, criterion in criteria.items()
+        f"{key}. ({_range(criterion)}) {clean(criterion.criterion).strip()}"
+        for key, criterion in criteria.items()
     ]
     form = ", ".join(f'"{key}": {_form(criterion)}' for key, criterion in criteria.items())
     return "\n".join(["Statements about the answer:", *lines, "", f"Write exactly {{{form}}}."])
 
 
 def _code(text: str) -> str:
-    """A name that does not occur in the text."""
+    """A hash that does not occur in the text."""
     code = hashlib.sha256(text.encode()).hexdigest()[:16]
     while code in text:
         code = hashlib.sha256(code.encode()).hexdigest()[:16]
@@ -103,8 +88,8 @@ def _form(criterion: Criterion) -> str:
     return "true or false" if criterion.levels == 1 else f"0 to {criterion.levels}"
 
 
-def _content(content: Any) -> str:
+def _text(content: Any) -> str:
     if content is None or isinstance(content, str):
         return content or ""
-    # Parts of a message: text, or something that cannot be shown here.
+    # A list of parts: text, or a type that cannot be shown here, such as an image.
     return "\n".join(str(part.get("text", f"[{part.get('type', 'part')}]")) for part in content)

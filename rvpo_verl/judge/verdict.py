@@ -1,7 +1,7 @@
-"""What the judge may write, and how it is read.
+"""What the judge may write, and how it is parsed.
 
-Only the judge's own message is parsed, so that verdicts in an answer never count; and where a judge writes
-several objects, quoting one of the answer's perhaps, they count only if they agree.
+Only the judge's own message is parsed, so that verdicts in the judged response never count. If the judge writes
+several objects, possibly quoting one of the response, they count only if they agree.
 """
 
 import json
@@ -12,27 +12,20 @@ from typing import Any
 from rvpo_verl.rubric import Criterion
 
 _decode = json.JSONDecoder(strict=False).raw_decode
-_WORDS = {
-    "true": True,
-    "yes": True,
-    "met": True,
-    "1": True,
-    "false": False,
-    "no": False,
-    "not met": False,
-    "0": False,
-}
-_OBJECTS_AT_MOST = 100
+_WORDS = dict.fromkeys(("true", "yes", "met", "1"), True) | dict.fromkeys(
+    ("false", "no", "not met", "0"), False
+)
+_MAX_OBJECTS = 100
 
 
-class MalformedError(ValueError):
-    """The judge wrote something, but no verdict."""
+class MalformedError(Exception):
+    """The judge wrote something that contains no verdict."""
 
 
 def response_format(criteria: Mapping[str, Criterion]) -> dict[str, Any]:
-    """`response_format` of a request: an object with exactly one verdict for each key.
+    """`response_format` of a request: an object with exactly one verdict per key.
 
-    An object with fixed keys rather than an array with `prefixItems`, which OpenAI's strict mode refuses.
+    An object with fixed keys, because OpenAI's strict mode refuses an array with `prefixItems`.
     """
     properties = {
         key: {"type": "boolean"}
@@ -50,30 +43,30 @@ def response_format(criteria: Mapping[str, Criterion]) -> dict[str, Any]:
 
 
 def read_verdicts(text: str, criteria: Mapping[str, Criterion]) -> dict[str, float]:
-    """How far each criterion is true, from 0 to 1, for those that `text` has a verdict on.
+    """How far each criterion is true, from 0 to 1, for the criteria that `text` has a verdict on.
 
     Raises:
-        MalformedError: there is no verdict in it, or several that differ.
+        MalformedError: `text` has no verdict, or contradictory ones.
     """
     found: dict[str, float] = {}
     for value in _values(text):
         for key, truth in _verdicts(value, criteria).items():
             if found.setdefault(key, truth) != truth:
-                raise MalformedError(f"two different verdicts on one criterion in {_shown(text)}")
+                raise MalformedError(f"contradictory verdicts on one criterion in {_excerpt(text)}")
     if not found:
-        raise MalformedError(f"no verdict in {_shown(text)}")
+        raise MalformedError(f"no verdict in {_excerpt(text)}")
     return found
 
 
 def _values(text: str) -> Iterator[Any]:
-    """The JSON objects in a text, or the one word that it consists of."""
+    """The JSON objects in a text, or the single word that it consists of."""
     text = re.sub(r"^.*</think>", "", text, flags=re.DOTALL).strip()
     word = text.strip("`*\"'. \n").lower()
     if word in _WORDS or word.isdigit():
         yield word
         return
     start = text.find("{")
-    for _ in range(_OBJECTS_AT_MOST):
+    for _ in range(_MAX_OBJECTS):
         if start < 0:
             return
         try:
@@ -91,16 +84,16 @@ def _verdicts(value: Any, criteria: Mapping[str, Criterion]) -> dict[str, float]
             value = {key: value}
         elif key not in value:
             # What judges without a schema write for a single criterion.
-            named = [name for name in ("verdict", "criteria_met", "met", "grade", "score") if name in value]
-            value = {key: value[named[0]]} if named else {}
+            aliases = [name for name in ("verdict", "criteria_met", "met", "grade", "score") if name in value]
+            value = {key: value[aliases[0]]} if aliases else {}
     if not isinstance(value, dict):
         return {}
-    read = {key: _truth(value[key], criterion) for key, criterion in criteria.items() if key in value}
-    return {key: truth for key, truth in read.items() if truth is not None}
+    truths = {key: _truth(value[key], criterion) for key, criterion in criteria.items() if key in value}
+    return {key: truth for key, truth in truths.items() if truth is not None}
 
 
 def _truth(value: Any, criterion: Criterion) -> float | None:
-    if isinstance(value, dict) and len(value) and "verdict" in value:
+    if isinstance(value, dict) and "verdict" in value:
         value = value["verdict"]
     if isinstance(value, str):
         value = _WORDS.get(value.strip().lower(), value) if criterion.levels == 1 else value.strip()
@@ -113,5 +106,5 @@ def _truth(value: Any, criterion: Criterion) -> float | None:
     return grade / criterion.levels if grade in range(criterion.levels + 1) else None
 
 
-def _shown(text: str) -> str:
+def _excerpt(text: str) -> str:
     return repr(text if len(text) <= 80 else f"{text[:80]} ...")

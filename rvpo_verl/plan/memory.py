@@ -1,8 +1,8 @@
-"""Memory of one GPU, estimated: enough to tell a launch that fits from one that cannot.
+"""An estimate of the memory of one GPU, good enough to tell a launch that fits from one that cannot.
 
-Two phases take turns on the same GPUs, and the larger one decides.
+Training and generation alternate on the same GPUs, and the larger one decides.
 
-Training (verl keeps fp32 parameters and lets vLLM sleep meanwhile), per parameter of this GPU's shard:
+Training (verl keeps fp32 parameters, and vLLM sleeps meanwhile), per parameter of this GPU's shard:
   FSDP      4 (fp32) + 4 (gradient) + 8 (Adam)                      over all GPUs
   Megatron  2 (bf16) + 4 (gradient)                                 over TP x PP
             + 12 (fp32 copy, Adam)                                  over all GPUs (distributed optimizer)
@@ -13,24 +13,27 @@ and for a micro batch of `ppo_max_token_len_per_gpu` tokens, with activations re
 Megatron divides the first by PP and the other two by TP. FSDP holds two layers unsharded, in bf16.
 
 Generation: vLLM takes `gpu_memory_utilization` of the card (weights in bf16 over its TP, the rest for the KV
-cache), beside what training does not move to the host: parameters and Adam, no gradients.
+cache), beside the state that training does not move to the host: parameters and Adam, no gradients.
 
 Not counted: the CUDA context (about 1 GB), communication buffers, fragmentation. Expect +-20%.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from rvpo_verl.plan.model import ModelShape, gigabytes
+from rvpo_verl.plan.model import ModelShape
 
+GIB = 2**30
+"""Cards are sold, and drivers report, in GiB."""
 LOGIT_BYTES = 10
+CHECKPOINT_BYTES = {"model": 4, "optimizer": 8, "hf_model": 2}
+"""Of one parameter on disk: in fp32, in Adam, and in Hugging Face's format in bf16."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """GiB on one GPU."""
+    """GiB on one GPU, and on disk."""
 
     state: float
     """Parameters, gradients and optimizer while training."""
@@ -40,9 +43,11 @@ class Memory:
     rollout: float
     """What vLLM takes."""
     weights: float
-    """Of which weights."""
+    """What the weights take of that."""
     kv_tokens: int
     """Tokens that fit the KV cache of one vLLM engine."""
+    checkpoint: float
+    """One checkpoint on disk, all GPUs together."""
 
     @property
     def training(self) -> float:
@@ -51,10 +56,6 @@ class Memory:
     @property
     def generation(self) -> float:
         return self.kept + self.rollout
-
-    @property
-    def peak(self) -> float:
-        return max(self.training, self.generation)
 
 
 def estimate(config: DictConfig, shape: ModelShape, card_gb: float) -> Memory:
@@ -70,19 +71,15 @@ def estimate(config: DictConfig, shape: ModelShape, card_gb: float) -> Memory:
         engine = actor.megatron
         tp, pp = engine.tensor_model_parallel_size, engine.pipeline_model_parallel_size
         tokens /= engine.context_parallel_size
-        model, gradient, optimizer = (
-            2 * parameters / (tp * pp),
-            4 * parameters / (tp * pp),
-            12 * parameters / gpus,
-        )
-        unsharded = 0.0
+        model, gradient = (parameters * factor / (tp * pp) for factor in (2, 4))
+        optimizer, gathered = 12 * parameters / gpus, 0
     else:
         engine = actor.fsdp_config
         tp, pp = 1, 1
         tokens /= actor.ulysses_sequence_parallel_size
         shards = gpus if engine.fsdp_size in (-1, None) else engine.fsdp_size
         model, gradient, optimizer = (parameters * factor / shards for factor in (4, 4, 8))
-        unsharded = 2 * 2 * _layer(shape)
+        gathered = 2 * 2 * shape.layer_parameters
     activations = tokens * (
         2 * shape.hidden * shape.layers / pp
         + 2 * (8 * shape.hidden + 3 * shape.intermediate) / tp
@@ -90,23 +87,18 @@ def estimate(config: DictConfig, shape: ModelShape, card_gb: float) -> Memory:
     )
     kept = (0 if engine.param_offload else model) + (0 if engine.optimizer_offload else optimizer)
     weights = 2 * parameters / rollout.tensor_model_parallel_size
-    taken = rollout.gpu_memory_utilization * card_gb
-    per_token = 2 * 2 * shape.layers * shape.kv_width / rollout.tensor_model_parallel_size
+    reserved = rollout.gpu_memory_utilization * card_gb * GIB
+    bytes_per_token = 2 * 2 * shape.layers * shape.kv_width / rollout.tensor_model_parallel_size
+    saved = sum(CHECKPOINT_BYTES.get(part, 0) for part in actor.checkpoint.save_contents)
     return Memory(
-        state=gigabytes(model + gradient + optimizer + unsharded),
-        activations=gigabytes(activations),
-        kept=gigabytes(kept),
-        rollout=taken,
-        weights=gigabytes(weights),
-        kv_tokens=max(0, int((taken * 2**30 - weights) / per_token)),
+        state=(model + gradient + optimizer + gathered) / GIB,
+        activations=activations / GIB,
+        kept=kept / GIB,
+        rollout=reserved / GIB,
+        weights=weights / GIB,
+        kv_tokens=max(0, int((reserved - weights) / bytes_per_token)),
+        checkpoint=parameters * saved / GIB,
     )
-
-
-def checkpoint_gb(config: DictConfig, shape: ModelShape) -> float:
-    """One checkpoint on disk: fp32 parameters, Adam, and the bf16 copy in Hugging Face's format."""
-    contents: Any = OmegaConf.select(config, "actor_rollout_ref.actor.checkpoint.save_contents")
-    bytes_each = {"model": 4, "optimizer": 8, "hf_model": 2}
-    return gigabytes(shape.parameters * sum(bytes_each.get(part, 0) for part in contents))
 
 
 def _micro_batch_tokens(config: DictConfig) -> float:
@@ -115,7 +107,3 @@ def _micro_batch_tokens(config: DictConfig) -> float:
         return actor.ppo_max_token_len_per_gpu
     sequence = config.data.max_prompt_length + config.data.max_response_length
     return (actor.ppo_micro_batch_size_per_gpu or 1) * sequence
-
-
-def _layer(shape: ModelShape) -> float:
-    return (shape.parameters - shape.vocabulary * shape.hidden) / shape.layers

@@ -1,77 +1,111 @@
-"""The sizes of a decoder that decide its memory, without downloading it."""
+"""The sizes of a decoder that decide its memory, from its configuration and without its weights."""
 
-import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rvpo_verl.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+FIELDS = (
+    "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size",
+    "vocab_size", "tie_word_embeddings",
+)  # fmt: skip
+KNOWN_MODELS: dict[str, tuple[int, ...]] = {
+    "qwen2.5-1.5b": (1536, 28, 12, 2, 8960, 151936, True),
+    "qwen2.5-3b": (2048, 36, 16, 2, 11008, 151936, True),
+    "qwen2.5-7b": (3584, 28, 28, 4, 18944, 152064, False),
+    "qwen2.5-14b": (5120, 48, 40, 8, 13824, 152064, False),
+}
+"""The models of the recipes, for machines that cannot reach the hub: `FIELDS` of the published config.json, the same
+for base and instruct models."""
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """A decoder of Qwen2's kind: grouped-query attention with biases on q, k and v, and a gated MLP."""
-
-    hidden: int
+    parameters: int
+    """Tied weights counted once."""
+    layer_parameters: int
+    """Of the largest layer, the unit that FSDP gathers."""
     layers: int
-    heads: int
-    kv_heads: int
+    hidden: int
     intermediate: int
+    """Width of the MLP that one token passes: of all its experts together, without shared ones."""
+    kv_width: int
+    """Width of the keys, and of the values, of one token in one layer."""
     vocabulary: int
-    tied: bool
-    """Whether input embedding and output layer are one matrix."""
-
-    @property
-    def kv_width(self) -> int:
-        """Width of the keys, and of the values, of one token in one layer."""
-        return self.hidden // self.heads * self.kv_heads
-
-    @property
-    def parameters(self) -> int:
-        attention = 2 * self.hidden**2 + 2 * self.hidden * self.kv_width  # q, o, k, v
-        biases = self.hidden + 2 * self.kv_width
-        layer = attention + biases + 3 * self.hidden * self.intermediate + 2 * self.hidden
-        embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
-        return self.layers * layer + embeddings + self.hidden
 
 
-# From the config.json of the published checkpoints; base and instruct are alike.
-QWEN2_5 = {
-    "0.5B": ModelShape(896, 24, 14, 2, 4864, 151936, True),
-    "1.5B": ModelShape(1536, 28, 12, 2, 8960, 151936, True),
-    "3B": ModelShape(2048, 36, 16, 2, 11008, 151936, True),
-    "7B": ModelShape(3584, 28, 28, 4, 18944, 152064, False),
-    "14B": ModelShape(5120, 48, 40, 8, 13824, 152064, False),
-    "32B": ModelShape(5120, 64, 40, 8, 27648, 152064, False),
-}
+def model_shape(path: str, trust_remote_code: bool = False) -> ModelShape:
+    """The shape of a local model, or of one on the hub, of which only the configuration is downloaded.
 
+    Args:
+        path: verl's `actor_rollout_ref.model.path`.
+        trust_remote_code: whether the model may bring its own code, as in verl's configuration.
 
-def model_shape(path: str) -> ModelShape | None:
-    """The shape of a local model, or of a Qwen2.5 by its name on the hub; None if neither is known."""
-    file = Path(path).expanduser() / "config.json"
-    if file.exists():
-        return _from_config(file)
-    name = path.rstrip("/").rpartition("/")[2].lower()
-    for size, shape in QWEN2_5.items():
-        if name.startswith("qwen2.5-") and f"-{size.lower()}" in name:
-            return shape
-    return None
-
-
-def _from_config(file: Path) -> ModelShape | None:
-    config = json.loads(file.read_text())
+    Raises:
+        UserError: there is no configuration, or no model can be built from it.
+    """
+    config = _read_config(path, trust_remote_code)
     try:
-        return ModelShape(
-            hidden=config["hidden_size"],
-            layers=config["num_hidden_layers"],
-            heads=config["num_attention_heads"],
-            kv_heads=config.get("num_key_value_heads", config["num_attention_heads"]),
-            intermediate=config["intermediate_size"],
-            vocabulary=config["vocab_size"],
-            tied=config.get("tie_word_embeddings", False),
+        return _measure(config, trust_remote_code)
+    # Any model of transformers, or of the hub, is built here, and each fails in its own way.
+    except Exception as error:
+        raise UserError(
+            f"{path}: transformers cannot build the model: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _read_config(path: str, trust_remote_code: bool) -> "PretrainedConfig":
+    from transformers import AutoConfig, Qwen2Config
+
+    folder = Path(path).expanduser()
+    known = KNOWN_MODELS.get(folder.name.lower().removesuffix("-instruct"))
+    if known is not None and not folder.is_dir():
+        return Qwen2Config(**dict(zip(FIELDS, known, strict=True)))
+    try:
+        return AutoConfig.from_pretrained(
+            str(folder) if folder.is_dir() else path, trust_remote_code=trust_remote_code
         )
-    except KeyError:  # not a plain decoder
-        return None
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{path}: no configuration of a model that transformers knows, neither local nor on the hub: {reason}"
+        ) from error
 
 
-def gigabytes(count: float) -> float:
-    """GiB, as cards are sold and drivers report them."""
-    return count / math.pow(2, 30)
+def _measure(config: "PretrainedConfig", trust_remote_code: bool) -> ModelShape:
+    import torch
+    import transformers
+
+    decoder = config.get_text_config()
+    classes = [getattr(transformers, name, None) for name in config.architectures or ()]
+    with torch.device("meta"):  # parameters have shapes and take no memory
+        if classes and classes[0] is not None:
+            model = classes[0](config)
+        else:
+            model = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    parameters = _count(model)
+    # The classes that verl wraps with FSDP, unless it is told otherwise.
+    wrapped = set(getattr(model, "_no_split_modules", None) or ())
+    layers = [_count(module) for module in model.modules() if type(module).__name__ in wrapped]
+    heads = decoder.num_attention_heads
+    head_dim = getattr(decoder, "head_dim", None) or decoder.hidden_size // heads
+    # Experts, where there are some, have a width of their own or that of a dense MLP.
+    width = getattr(decoder, "moe_intermediate_size", None) or getattr(decoder, "intermediate_size", None)
+    return ModelShape(
+        parameters=parameters,
+        layer_parameters=max(layers, default=parameters),
+        layers=decoder.num_hidden_layers,
+        hidden=decoder.hidden_size,
+        intermediate=(width or 4 * decoder.hidden_size)
+        * (getattr(decoder, "num_experts_per_tok", None) or 1),
+        kv_width=(getattr(decoder, "num_key_value_heads", None) or heads) * head_dim,
+        vocabulary=decoder.vocab_size,
+    )
+
+
+def _count(module: Any) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

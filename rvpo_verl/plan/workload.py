@@ -1,8 +1,8 @@
-"""How often what happens: steps, rollouts, judge calls, validations, checkpoints."""
+"""How often things happen: steps, rollouts, calls to services, validations, checkpoints."""
 
 from dataclasses import dataclass
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.plan.data import DataFacts
@@ -15,13 +15,12 @@ class Workload:
     rollouts: int
     """Responses a step."""
     updates: int
-    """Optimizer steps a step."""
+    """Optimizer updates a step."""
     steps: int | None
     """Of the whole run; None where only the data would tell."""
     steps_per_epoch: int | None
-    judge_calls: float | None
-    """A step; None without a rubric judge, or where only the data would tell."""
-    validation_judge_calls: float | None
+    service_calls: dict[str, tuple[float, float]]
+    """Calls to services in a step and in a validation, by reward; empty without the data."""
     checkpoints: int | None
     validations: int | None
 
@@ -29,14 +28,14 @@ class Workload:
 def workload(config: DictConfig, train: DataFacts | None, validation: DataFacts | None) -> Workload:
     """
     Args:
-        train: None if the data were not read; then what depends on them is None.
+        train, validation: None if the data were not read; then what depends on them is None.
 
     Raises:
         ConfigError: the data do not fill one step.
     """
-    trainer, actor = config.trainer, config.actor_rollout_ref.actor
-    prompts, group = config.data.train_batch_size, config.actor_rollout_ref.rollout.n
-    per_epoch = None if train is None else train.rows // prompts  # the last, smaller batch is dropped
+    trainer, actor, rollout = config.trainer, config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
+    prompts = config.data.train_batch_size
+    per_epoch = None if train is None else train.rows // prompts  # verl drops the last, smaller batch
     if per_epoch == 0:
         raise ConfigError(
             f"data.train_batch_size={prompts}: the training files hold only {train.rows} rows, not one full batch"
@@ -46,18 +45,20 @@ def workload(config: DictConfig, train: DataFacts | None, validation: DataFacts 
     validations = _times(steps, trainer.test_freq)
     if validations is not None and trainer.val_before_train:
         validations += 1
+    validated = validation.rows * rollout.val_kwargs.n if validation else 0
     return Workload(
         prompts=prompts,
-        rollouts=prompts * group,
+        rollouts=prompts * rollout.n,
         updates=actor.ppo_epochs * -(-prompts // actor.ppo_mini_batch_size),
         steps=steps,
         steps_per_epoch=per_epoch,
-        judge_calls=_judge_calls(config, prompts * group, train),
-        validation_judge_calls=_judge_calls(
-            config,
-            config.actor_rollout_ref.rollout.val_kwargs.n * (validation.rows if validation else 0),
-            validation,
-        ),
+        service_calls={
+            name: (
+                prompts * rollout.n * calls,
+                validated * validation.service_calls.get(name, 0.0) if validation else 0.0,
+            )
+            for name, calls in (train.service_calls if train else {}).items()
+        },
         checkpoints=_times(steps, trainer.save_freq),
         validations=validations,
     )
@@ -68,12 +69,3 @@ def _times(steps: int | None, every: int) -> int | None:
     if every <= 0:
         return 0
     return None if steps is None else -(-steps // every)
-
-
-def _judge_calls(config: DictConfig, responses: int, data: DataFacts | None) -> float | None:
-    rubric = OmegaConf.select(config, "reward.rvpo.rewards.rubric")
-    if rubric is None or data is None or data.criteria is None:
-        return None
-    judge = OmegaConf.select(rubric, "kwargs.judge") or {}
-    calls = 1 if judge.get("calls") == "response" else data.criteria
-    return responses * calls * judge.get("votes", 1)

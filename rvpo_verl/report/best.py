@@ -1,13 +1,16 @@
 """Which step of a run to keep: the best by the sum of its rewards, and the best by its lowest reward.
 
-The sum is what verl validates, and what a neglected reward hides in. For the lowest, each reward is brought to
-its own range over the run, 0 where it was worst and 1 where it was best, and a step counts by the lowest of them.
+The sum is the score that verl validates; it does not show a reward that is neglected for another. For the lowest
+reward, each reward is scaled to its own range over the run, 0 at its worst and 1 at its best, and a step is
+rated by the lowest of them.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import statistics
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rvpo_verl.errors import UserError
 from rvpo_verl.report.logs import SCORE, Curve, read_curves, trained, validated
 
 CHECKPOINT = "global_step_"
@@ -18,7 +21,7 @@ class Candidate:
     step: int
     rewards: Mapping[str, float]
     sum: float
-    """verl's scalar score, which weighs the rewards; their plain sum where it was not logged."""
+    """verl's scalar score, the weighted sum of the rewards; their plain sum where it was not logged."""
     lowest: float
     """The lowest reward, each on its own range over the run."""
     lowest_name: str
@@ -28,7 +31,6 @@ class Candidate:
 class Best:
     by_sum: Candidate
     by_lowest: Candidate
-    candidates: int
 
 
 def best_step(logs: Sequence[Path], steps: Collection[int] | None = None) -> Best:
@@ -38,32 +40,27 @@ def best_step(logs: Sequence[Path], steps: Collection[int] | None = None) -> Bes
         steps: the only ones to choose from, such as those with a checkpoint; all if None.
 
     Raises:
-        ValueError: nothing to choose from.
+        UserError: nothing to choose from.
     """
-    curves: dict[str, dict[int, float]] = {}
-    for log in logs:
-        for name, curve in read_curves(log).items():
-            curves.setdefault(name, {}).update(curve)
-    candidates = _candidates({name: sorted(points.items()) for name, points in curves.items()})
+    candidates = _candidates(read_curves(*logs))
     if not candidates:
-        raise ValueError(
+        raise UserError(
             f"{', '.join(map(str, logs))}: no step has any reward; expected val-aux/SOURCE/NAME/mean@N, which verl "
             "logs every trainer.test_freq steps, or rvpo/NAME/mean"
         )
-    open_to_choice = [candidate for candidate in candidates if steps is None or candidate.step in steps]
-    if not open_to_choice:
-        raise ValueError(
+    eligible = [candidate for candidate in candidates if steps is None or candidate.step in steps]
+    if not eligible:
+        raise UserError(
             f"no step has both rewards and a checkpoint: rewards at {[c.step for c in candidates]}, checkpoints at "
-            f"{sorted(steps or ())}. Choose trainer.test_freq and trainer.save_freq so that they meet"
+            f"{sorted(steps or ())}. Choose trainer.test_freq and trainer.save_freq so that some steps have both"
         )
     return Best(
-        by_sum=max(open_to_choice, key=lambda candidate: (candidate.sum, candidate.lowest)),
-        by_lowest=max(open_to_choice, key=lambda candidate: (candidate.lowest, candidate.sum)),
-        candidates=len(open_to_choice),
+        by_sum=max(eligible, key=lambda candidate: (candidate.sum, candidate.lowest)),
+        by_lowest=max(eligible, key=lambda candidate: (candidate.lowest, candidate.sum)),
     )
 
 
-def checkpoints(folder: Path) -> dict[int, Path]:
+def find_checkpoints(folder: Path) -> dict[int, Path]:
     """verl's checkpoints in `folder`, by step."""
     found = {}
     for path in folder.glob(f"{CHECKPOINT}*"):
@@ -73,8 +70,8 @@ def checkpoints(folder: Path) -> dict[int, Path]:
     return found
 
 
-def link(target: Path, name: str) -> Path:
-    """A symbolic link `name` beside `target`, in the place of an earlier one."""
+def link_checkpoint(target: Path, name: str) -> Path:
+    """Creates a symbolic link `name` beside `target`; replaces an earlier one."""
     path = target.with_name(name)
     if path.is_symlink():
         path.unlink()
@@ -99,12 +96,12 @@ def _candidates(curves: dict[str, Curve]) -> list[Candidate]:
         at_step = {name: points[step] for name, points in rewards.items()}
         scaled = {name: _scaled(value, *ranges[name]) for name, value in at_step.items()}
         name = min(scaled, key=scaled.__getitem__)
-        total = _mean(points[step] for points in scores if step in points)
+        logged = [points[step] for points in scores if step in points]
         candidates.append(
             Candidate(
                 step=step,
                 rewards=at_step,
-                sum=sum(at_step.values()) if total is None else total,
+                sum=statistics.fmean(logged) if logged else sum(at_step.values()),
                 lowest=scaled[name],
                 lowest_name=name,
             )
@@ -113,9 +110,4 @@ def _candidates(curves: dict[str, Curve]) -> list[Candidate]:
 
 
 def _scaled(value: float, low: float, high: float) -> float:
-    return 1.0 if high == low else (value - low) / (high - low)  # one that never moved decides nothing
-
-
-def _mean(values: Iterable[float]) -> float | None:
-    values = list(values)
-    return sum(values) / len(values) if values else None
+    return 1.0 if high == low else (value - low) / (high - low)  # a constant reward never is the lowest

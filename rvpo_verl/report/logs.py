@@ -1,10 +1,15 @@
-"""What verl's file logger wrote: one `{"step": 3, "data": {"rvpo/k": 2.0, ...}}` a line; a step may have several."""
+"""Reads what verl's file logger writes: a line is `{"step": 3, "data": {"rvpo/k": 2.0, ...}}`.
 
-import json
+A step may have several lines.
+"""
+
 import math
 import re
 from pathlib import Path
 from typing import Any
+
+from rvpo_verl.errors import UserError
+from rvpo_verl.files import read_rows
 
 TRAINED = re.compile(r"rvpo/(?P<name>.+)/mean")
 VALIDATED = re.compile(r"val-(?:aux|core)/(?P<source>.+)/(?P<name>[^/]+)/mean@\d+")
@@ -14,28 +19,29 @@ SCORE = "reward"
 Curve = list[tuple[int, float]]
 
 
-def read_curves(log: Path) -> dict[str, Curve]:
+def read_curves(*logs: Path) -> dict[str, Curve]:
     """Every metric of a run by step; one that never was a finite number has no points.
 
+    Args:
+        logs: of a run that was resumed, in the order of its starts; a later one replaces the steps it repeats.
+
     Raises:
-        ValueError: no steps, or a line that the file logger did not write.
+        UserError: no steps in a log, or a line that the file logger did not write.
     """
     metrics: dict[str, dict[int, float]] = {}
-    steps = 0
-    with open(log, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            step, data = _parse(log, number, line)
+    for log in logs:
+        steps = 0
+        for number, row in read_rows(log):
+            step, data = _parse(f"{log}, row {number}", row)
             steps += 1
             for name, value in data.items():
                 points = metrics.setdefault(name, {})
                 if isinstance(value, int | float) and math.isfinite(value):
                     points[step] = value
-    if not steps:
-        raise ValueError(
-            f"{log}: no steps in it; expected a JSONL file of verl's file logger (trainer.logger=[file])"
-        )
+        if not steps:
+            raise UserError(
+                f"{log}: no steps in it; expected a JSONL file of verl's file logger (trainer.logger=[file])"
+            )
     return {name: sorted(points.items()) for name, points in metrics.items()}
 
 
@@ -55,12 +61,11 @@ def validated(curves: dict[str, Curve]) -> dict[str, dict[str, Curve]]:
     return found
 
 
-def _parse(log: Path, number: int, line: str) -> tuple[int, dict[str, Any]]:
+def _parse(where: str, row: Any) -> tuple[int, dict[str, Any]]:
     try:
-        entry = json.loads(line)
-        return int(entry["step"]), dict(entry["data"])
+        return int(row["step"]), dict(row["data"])
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(
-            f'{log}, line {number}: {type(error).__name__}: {error}; expected {{"step": ..., "data": {{...}}}}, as '
-            "verl's file logger writes it"
+        raise UserError(
+            f'{where}: {type(error).__name__}: {error}; expected {{"step": ..., "data": {{...}}}}, as verl\'s file '
+            "logger writes it"
         ) from error

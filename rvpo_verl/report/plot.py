@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rvpo_verl.errors import UserError
 from rvpo_verl.report.logs import SCORE, Curve, read_curves, trained, validated
 
 K = "rvpo/k"
@@ -30,7 +31,7 @@ def plot(logs: Sequence[Path], out: Path) -> None:
     """Draws a PNG: a panel for each reward, one for k, one for the share of constant groups.
 
     Raises:
-        ValueError: a log has no steps, or nothing of RVPO's in them.
+        UserError: a log has no steps, or no metrics of RVPO in them.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -50,25 +51,23 @@ def plot(logs: Sequence[Path], out: Path) -> None:
     axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
     for unused in axes[panels:]:
         unused.remove()
-    colours = [f"C{index % 10}" for index in range(len(runs))]
+    colors = [f"C{index % 10}" for index in range(len(runs))]
     sources = list(
         dict.fromkeys(source for run in runs for name in rewards for source in run.validated.get(name, {}))
     )
 
     for axis, name in zip(axes, rewards, strict=False):
         axis.set_title(name)
-        for run, colour in zip(runs, colours, strict=True):
-            _line(axis, run.trained.get(name, []), color=colour)
+        for run, color in zip(runs, colors, strict=True):
+            _line(axis, run.trained.get(name, []), color=color)
             for source, curve in run.validated.get(name, {}).items():
                 marker = MARKERS[sources.index(source) % len(MARKERS)]
-                _line(axis, curve, color=colour, linestyle="--", marker=marker, markersize=4.5, linewidth=1)
+                _line(axis, curve, color=color, linestyle="--", marker=marker, markersize=4.5, linewidth=1)
     for axis, (title, curves) in zip(axes[len(rewards) :], extras.items(), strict=False):
         axis.set_title(title)
-        for curve, colour in zip(curves, colours, strict=True):
-            _line(axis, curve, color=colour)
-        axis.set_ylim(
-            bottom=0
-        )  # neither is ever negative, and a constant k is a line, not a scale of its rounding
+        for curve, color in zip(curves, colors, strict=True):
+            _line(axis, curve, color=color)
+        axis.set_ylim(bottom=0)  # neither is negative, and a constant k should not be scaled to its rounding
     for index, axis in enumerate(axes[:panels]):
         axis.title.set_fontsize(10)
         axis.spines[["top", "right"]].set_visible(False)
@@ -77,16 +76,16 @@ def plot(logs: Sequence[Path], out: Path) -> None:
         axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         if index + columns >= panels:
             axis.set_xlabel("step", fontsize=9)
-    _legend(figure, runs, colours, sources)
+    _legend(figure, runs, colors, sources)
     figure.savefig(out, format="png")
 
 
-def _legend(figure: Any, runs: list[Run], colours: list[str], sources: list[str]) -> None:
+def _legend(figure: Any, runs: list[Run], colors: list[str], sources: list[str]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=colour, label=run.label, linewidth=2)
-        for run, colour in zip(runs, colours, strict=True)
+        Line2D([], [], color=color, label=run.label, linewidth=2)
+        for run, color in zip(runs, colors, strict=True)
     ]
     for index, source in enumerate(sources):
         marker = MARKERS[index % len(MARKERS)]
@@ -103,12 +102,12 @@ def _legend(figure: Any, runs: list[Run], colours: list[str], sources: list[str]
 
 def _line(axis: Any, curve: Curve, **style: Any) -> None:
     if curve:
-        alone = {"marker": "o", "markersize": 4} if len(curve) == 1 else {}
-        axis.plot(*zip(*curve, strict=True), **{"linewidth": 1.6, **alone, **style})
+        single = {"marker": "o", "markersize": 4} if len(curve) == 1 else {}
+        axis.plot(*zip(*curve, strict=True), **{"linewidth": 1.6, **single, **style})
 
 
 def _labels(logs: Sequence[Path]) -> list[str]:
-    """The name of each file, with as many folders before it as tell them apart."""
+    """The name of each file, with as many of its folders as it takes to tell the files apart."""
     logs = [Path(log) for log in logs]
     depth = 1
     while True:
@@ -124,7 +123,7 @@ def _read(log: Path, label: str) -> Run:
     in_validation = {name: sources for name, sources in validated(curves).items() if name != SCORE}
     if not in_training and not in_validation:
         found = ", ".join(list(curves)[:12]) + (", ..." if len(curves) > 12 else "")
-        raise ValueError(
+        raise UserError(
             f"{log}: none of its {len(curves)} metrics is rvpo/NAME/mean or val-aux/SOURCE/NAME/mean@N; found: {found}"
         )
     return Run(label, in_training, in_validation, curves.get(K, []), curves.get(CONSTANT, []))

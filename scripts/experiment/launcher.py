@@ -19,6 +19,7 @@ from experiment.words import MAX_WORDS
 from rvpo_verl.core import Schedule, aggregations
 from rvpo_verl.cpu import launch
 from rvpo_verl.data import rlla
+from rvpo_verl.files import write_parquet
 
 LEARNING_RATE = 1e-3
 VALIDATIONS = 5
@@ -41,7 +42,7 @@ def train(
     # A row for each held-out answer: of several answers to one row verl bootstraps much that nobody reads.
     held_out_NF = prompts.evaluation().repeat(FINAL_SAMPLES, 1)
     for split, asked_NF in ((scoring.TRAIN, training_prompts(run)), (scoring.HELD_OUT, held_out_NF)):
-        rlla.write_parquet(rows(asked_NF, run.task, split), folder / f"{split}.parquet")
+        write_parquet(rows(asked_NF, run.task, split), folder / f"{split}.parquet")
     metrics, log = folder / "metrics.jsonl", folder / "launcher.log"
     env = {"VERL_FILE_LOGGER_PATH": str(metrics), "PYTHONPATH": str(SCRIPTS)}
     process = launch.launch(settings, cwd=folder, log=log, env=env)

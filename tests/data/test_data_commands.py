@@ -5,13 +5,14 @@ import subprocess
 import sys
 
 import pytest
-from published import criterion, healthbench, rar, write
 from typer.testing import CliRunner
 
 from rvpo_verl.cli import app
 from rvpo_verl.cpu import tasks
-from rvpo_verl.data.rlla import read_rlla, write_parquet
+from rvpo_verl.data.rlla import read_rlla
 from rvpo_verl.data.rows import read_rows, rubric
+from rvpo_verl.files import write_parquet
+from tests.support.published import criterion, healthbench, rar, write
 
 PITFALLS = [
     criterion("Pitfall Criteria: Avoids aspirin.", -1),
@@ -123,12 +124,12 @@ def test_healthbench_is_prepared_for_evaluation(tmp_path):
     ("arguments", "message"),
     [
         (("prepare", "mine"), "'mine' is none of rar-medicine, rar-science, healthbench"),
-        (("prepare", "healthbench"), "where is healthbench? Give files"),
+        (("prepare", "healthbench"), "no source for healthbench: give files"),
         (("prepare", "healthbench", "--train", "BENCH"), "HealthBench is a benchmark"),
         (("prepare", "rar-science", "--train", "BENCH"), "row 1, field question: missing or null; found pro"),
         (("prepare", "rar-science", "--train", "RAR", "--polarity", "Avoids"), "expected WORDS=good or"),
         (("prepare", "rar-science", "--train", "RAR", "--ambiguous", "error"), "row 1, rubric.3: 'Does not s"),
-        (("prepare", "rar-science", "--train", "RAR", "--hub", "x/y"), "accepted is one of the two"),
+        (("prepare", "rar-science", "--train", "RAR", "--hub", "x/y"), "give either files or --hub"),
         (("preview", "RAR"), "train.jsonl, row 1, field data_source: missing or null; found question"),
         (("rlla", "RAR"), "train.jsonl, row 1, field data_source: missing or null; found question"),
     ],
@@ -163,7 +164,7 @@ def test_preview_checks_and_shows_prepared_rows(files, tmp_path):
     assert "rar-medicine,train,index2" in squeezed(result.stdout)
     told = json.loads((tmp_path / "report.json").read_text())
     assert {split: figures["rows"] for split, figures in told["splits"].items()} == {"train": 4, "test": 1}
-    assert [each["kind"] for each in told["findings"]] == ["prompt_repeated_train", "prompt_evaluated"]
+    assert {each["kind"] for each in told["findings"]} == {"prompt_repeated_train", "prompt_evaluated"}
 
     result = invoke("preview", tmp_path / "train.parquet", "--row", 5)
     assert result.exit_code == 2

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from rvpo_verl.data.polarity import BAD, GOOD, Wording, opening_of, read, read_pitfall
+from rvpo_verl.data.polarity import BAD, GOOD, Wording, opening_of, read_pitfall, read_wording
 
 TABLE = Path(__file__).parents[2] / "docs" / "data.md"
 
@@ -67,18 +67,18 @@ CASES = [
 
 @pytest.mark.parametrize(("text", "wording"), CASES)
 def test_the_wording_of_a_pitfall_decides(text, wording):
-    assert read(text) is wording
-    assert read(text.upper()) is wording
-    assert read(f"  {text} \n".replace(" ", "  ")) is wording
+    assert read_wording(text) is wording
+    assert read_wording(text.upper()) is wording
+    assert read_wording(f"  {text} \n".replace(" ", "  ")) is wording
 
 
 @pytest.mark.parametrize("verb", ["mention", "discuss", "explain", "state", "identify"])
 @pytest.mark.parametrize("subject", ["", "The response ", "It ", "The model's answer "])
 def test_saying_the_opposite_of_an_omission_turns_the_polarity(subject, verb):
-    assert read(f"{subject}does not {verb} the dose").polarity == BAD
-    assert read(f"{subject}fails to {verb} the dose").polarity == BAD
-    assert read(f"{subject}does not fail to {verb} the dose").polarity == GOOD
-    assert read(f"{subject}should {verb} the dose").polarity == GOOD
+    assert read_wording(f"{subject}does not {verb} the dose").polarity == BAD
+    assert read_wording(f"{subject}fails to {verb} the dose").polarity == BAD
+    assert read_wording(f"{subject}does not fail to {verb} the dose").polarity == GOOD
+    assert read_wording(f"{subject}should {verb} the dose").polarity == GOOD
 
 
 def test_every_wording_has_a_case_and_the_documented_table_is_what_the_code_does():
@@ -89,7 +89,9 @@ def test_every_wording_has_a_case_and_the_documented_table_is_what_the_code_does
     assert len(rows) >= 12
     for examples, verdict in rows:
         for example in examples.split('", "'):
-            assert read(example).polarity == {"good": GOOD, "bad": BAD, "either": None}[verdict], example
+            assert read_wording(example).polarity == {"good": GOOD, "bad": BAD, "either": None}[verdict], (
+                example
+            )
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from published import criterion, healthbench, rar
 
 from rvpo_verl.data.options import Ambiguous, Duplicates, Options, Shape, Weights, parse_openings
-from rvpo_verl.data.polarity import GOOD, Wording, read
+from rvpo_verl.data.polarity import GOOD, Wording, read_wording
 from rvpo_verl.data.prepare import inspect_rows, prepare
 from rvpo_verl.data.rows import rubric
 from rvpo_verl.data.sources import Source, from_file
+from tests.support.published import criterion, healthbench, rar
 
 HEALTHBENCH = (
     Path(os.environ.get("RVPO_TEST_DATA", Path(__file__).parents[3] / "shared/data"))
@@ -173,7 +173,7 @@ def test_every_known_defect_of_the_published_data_is_counted_with_its_first_exam
     )
     assert kinds(result) == {
         "rubric_count": 1,
-        "category_misspelt": 2,
+        "category_misspelled": 2,
         "category_unknown": 1,
         "category_missing": 3,
         "criterion_empty": 1,
@@ -187,7 +187,7 @@ def test_every_known_defect_of_the_published_data_is_counted_with_its_first_exam
         "prompt_in_val_and_test": 1,
     }
     told = result.findings.by_kind
-    assert (told["category_misspelt"].where, told["category_misspelt"].example) == (
+    assert (told["category_misspelled"].where, told["category_misspelled"].example) == (
         "train.jsonl, row 1, rubric.0",
         "Esssential Criteria: States 5 mg.",
     )
@@ -284,7 +284,7 @@ def test_prompts_that_differ_in_an_earlier_message_are_not_the_same():
 def test_a_split_of_which_nothing_is_left_is_an_error_that_says_why():
     with pytest.raises(ValueError, match=r"train\.jsonl: no row is left for train \(.*either way: 1"):
         prepared(rar("?", UNCLEAR))
-    with pytest.raises(ValueError, match=r"no row is left for train \(there was none\)"):
+    with pytest.raises(ValueError, match=r"no row is left for train \(it has none\)"):
         prepared(splits={"train": []})
 
 
@@ -321,7 +321,7 @@ def test_the_healthbench_sample_comes_out_whole():
 def test_no_mistake_that_physicians_put_into_words_is_read_as_good_unless_it_says_what_should_be_done():
     given = [json.loads(line) for line in HEALTHBENCH.read_text().splitlines()]
     mistakes = [each["criterion"] for row in given for each in row["rubrics"] if each["points"] < 0]
-    wordings = Counter(read(text) for text in mistakes)
+    wordings = Counter(read_wording(text) for text in mistakes)
     assert len(mistakes) == 1463
     good = {wording for wording in wordings if wording.polarity == GOOD}
     assert good <= {Wording.NORM, Wording.AVOIDANCE}

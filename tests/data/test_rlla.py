@@ -4,11 +4,12 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
-from published import write
 
 from rvpo_verl.cpu import tasks
-from rvpo_verl.data.rlla import check_rlla, ground_truth, read_rlla, write_parquet
+from rvpo_verl.data.rlla import check_rlla, ground_truth, read_rlla
+from rvpo_verl.files import write_parquet
 from rvpo_verl.rewards.tool_calling import tool_call_correctness, tool_call_format
+from tests.support.published import write
 
 DATA = Path(os.environ.get("RVPO_TEST_DATA", Path(__file__).parents[3] / "shared/data")) / "rlla"
 ROWS = tasks.generate(20, 0, "train")

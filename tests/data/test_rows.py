@@ -8,12 +8,12 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from omegaconf import OmegaConf
-from published import criterion, healthbench, rar, write
 
 from rvpo_verl.data.options import Options, Shape
 from rvpo_verl.data.prepare import prepare
 from rvpo_verl.data.rows import read_rows, rubric, write_rows
 from rvpo_verl.data.sources import Source
+from tests.support.published import criterion, healthbench, rar, write
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "data.md"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

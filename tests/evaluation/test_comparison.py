@@ -7,7 +7,7 @@ from rvpo_verl.evaluation.comparison import compare
 from rvpo_verl.evaluation.figure import draw
 from rvpo_verl.evaluation.logs import Result, labels
 from rvpo_verl.evaluation.scores import SampleScores
-from rvpo_verl.evaluation.table import as_markdown, show
+from rvpo_verl.evaluation.table import as_markdown, as_table
 
 SETTINGS = {"judge": "openai-api/judge/m", "limit": None, "epochs": 1}
 
@@ -104,15 +104,15 @@ def test_table_markdown_and_picture_say_what_was_compared(tmp_path):
     second = result({name: dict.fromkeys(groups, 0.5) for name in "abcdefghij"}, judge="other")
     comparison = compared(first, second)
     console = Console(width=120, record=True)
-    show(comparison, console)
+    console.print(as_table(comparison))
     text = console.export_text()
     assert "task: 10 samples paired" in text
     assert "+0.250 [+0.250, +0.250]" in text
     markdown = as_markdown([comparison])
     assert (
-        "| axis accuracy | 10 | 0.250 [0.250, 0.250] | 0.500 [0.500, 0.500] | +0.250 [+0.250, +0.250] | 0.010 |"
-        in (markdown)
-    )
+        "| axis accuracy | 10 | A | 0.250 [0.250, 0.250] |  |  |\n"
+        "|  |  | B | 0.500 [0.500, 0.500] | +0.250 [+0.250, +0.250] | 0.010 |"
+    ) in markdown
     assert "Warning: the judge differs" in markdown
     draw([comparison], tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -15,18 +15,16 @@ pytest.importorskip(
     "inspect_evals", reason="inspect is not installed; ./scripts/test.sh installs it on Python 3.11"
 )
 
-from evaluation_rows import write_bfcl, write_gpqa, write_healthbench
 from inspect_ai.log import read_eval_log
 
 from rvpo_verl.evaluation.logs import find_logs
+from tests.support.evaluation_rows import write_bfcl, write_gpqa, write_healthbench
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = Path(os.environ.get("RVPO_TEST_DATA", ROOT.parent / "shared/data")) / "healthbench/sample.jsonl"
 ROWS = 3
-# As in .venv-eval, the environment of users; importing verl would also take most of the time here.
-WITHOUT_VERL = "import sys\nfor name in ('torch', 'verl'):\n    sys.modules[name] = None\n"
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +35,9 @@ def evaluated(judge_server, tmp_path_factory):
     if SAMPLE.exists():
         with SAMPLE.open() as lines, healthbench.open("a") as file:
             file.writelines(line for line, _ in zip(lines, range(1), strict=False))
-    (folder / "sitecustomize.py").write_text(WITHOUT_VERL)
+    # As in .venv-eval, the environment of users; importing verl would also take most of the time here.
+    absent = (Path(__file__).parent / "absent.py").read_text()
+    (folder / "sitecustomize.py").write_text(f"{absent}\nhide('torch', 'verl')\n")
     environment = os.environ | {
         "PYTHON": sys.executable,
         "PYTHONPATH": str(folder),

@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -8,16 +10,17 @@ pytest.importorskip(
 )
 
 WITHOUT = """
-import sys
-for name in ("torch", "verl", "ray", "hydra", "transformers", "vllm"):
-    sys.modules[name] = None  # as if it were not installed
+import absent
+absent.hide("torch", "verl", "ray", "hydra", "transformers", "vllm")
 import rvpo_verl.cli
 import rvpo_verl.evaluation.preflight, rvpo_verl.evaluation.registry, rvpo_verl.evaluation.rlla
 import rvpo_verl.evaluation.comparison, rvpo_verl.evaluation.table, rvpo_verl.evaluation.figure
-import rvpo_verl.data.healthbench, rvpo_verl.data.sources
+import rvpo_verl.data.healthbench, rvpo_verl.files
 """
 
 
 def test_evaluation_needs_neither_torch_nor_verl():
-    run = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=100)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", WITHOUT]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
     assert run.returncode == 0, run.stderr

@@ -9,12 +9,13 @@ pytest.importorskip(
 )
 
 import inspect_ai
-from evaluation_rows import write_bfcl, write_healthbench
-from scripted_judge import scripted_judge
+from inspect_ai.log import read_eval_log
 
 from rvpo_verl.evaluation import tasks
 from rvpo_verl.evaluation.comparison import compare_logs
 from rvpo_verl.evaluation.logs import find_logs, read_result
+from tests.support.evaluation_rows import write_bfcl, write_healthbench
+from tests.support.scripted_judge import scripted_judge
 
 MET = '{"explanation": "as scripted", "criteria_met": true}'
 CALL = (
@@ -35,12 +36,12 @@ def evaluate(endpoint, monkeypatch, tmp_path):
         monkeypatch.setenv(f"{role}_API_KEY", "EMPTY")
     monkeypatch.setenv("INSPECT_CACHE_DIR", str(tmp_path / "cache"))
 
-    def run(task, model, reply, folder="logs", **options):
-        endpoint.tell(reply=reply)
+    def run(task, model, reply, folder="logs", status=None, **options):
+        endpoint.tell(reply=reply, status=status)
         (log,) = inspect_ai.eval(
             task, model=model, log_dir=str(tmp_path / folder), display="none", ctl_server=False, **options
         )
-        assert log.status == "success", log.error
+        assert log.status == "success", log.error.message
         return tmp_path / folder
 
     return run
@@ -72,6 +73,9 @@ def test_calls_in_rllas_format_reach_bfcls_scorer(evaluate, tmp_path):
         "simple_python_0": 1, "simple_python_1": 0, "simple_python_2": 0,
         "irrelevance_0": 0, "irrelevance_1": 0, "irrelevance_2": 0,
     }  # fmt: skip
+    # The whole answer, thought included: inspect itself moves thoughts out of the text.
+    (called_log,) = called.glob("*.eval")
+    assert {sample.output.message.text for sample in read_eval_log(called_log).samples} == {CALL}
     broken = evaluate(bfcl(), "rlla/served", CALL[:-40], "broken")
     assert {groups["", "overall"] for key, groups in by_group(broken, "bfcl").items() if "irr" in key[0]} == {
         1
@@ -90,6 +94,15 @@ def test_calls_in_rllas_format_reach_bfcls_scorer(evaluate, tmp_path):
             data=str(write_healthbench(tmp_path / "rows.jsonl", 1)), judge_model="openai-api/judge/m"
         )
         compare_logs([called, evaluate(task, "openai-api/policy/served", MET, "none")])
+
+
+def test_an_endpoint_that_refuses_ends_the_evaluation_with_its_reason(endpoint, evaluate, tmp_path):
+    bfcl = tasks.bfcl(data=str(write_bfcl(tmp_path / "bfcl", 1)), categories="irrelevance")
+    try:
+        with pytest.raises(AssertionError, match="400"):
+            evaluate(bfcl, "rlla/served", CALL, status=400)
+    finally:
+        endpoint.tell(status=None)
 
 
 def test_of_a_tasks_logs_the_newest_that_is_finished_is_read(evaluate, tmp_path):

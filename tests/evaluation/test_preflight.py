@@ -5,9 +5,8 @@ import pytest
 
 pytest.importorskip("openai")
 
-from scripted_judge import scripted_judge
-
 from rvpo_verl.evaluation.preflight import check
+from tests.support.scripted_judge import scripted_judge
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,7 @@ def test_a_key_that_is_not_accepted_and_a_model_that_does_not_answer_are_refused
 
 
 def test_the_command_prints_one_message_and_no_traceback():
-    command = [sys.executable, "-m", "rvpo_verl.evaluation.preflight", "nothing"]
+    command = [sys.executable, "-m", "rvpo_verl.cli.preflight", "nothing"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert run.returncode == 2
     assert "expected some of" in run.stderr

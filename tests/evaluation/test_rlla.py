@@ -53,5 +53,5 @@ def test_the_model_is_asked_for_by_the_name_it_is_served_under(monkeypatch):
     monkeypatch.setenv("POLICY_BASE_URL", "http://127.0.0.1:9/v1")
     monkeypatch.setenv("POLICY_API_KEY", "secret")
     api = RllaAPI("/runs/policy/step_100")
-    assert api.service_model_name() == "/runs/policy/step_100"
-    assert (api.base_url, api.api_key) == ("http://127.0.0.1:9/v1", "secret")
+    assert api.endpoint.service_model_name() == "/runs/policy/step_100"
+    assert (api.endpoint.base_url, api.endpoint.api_key) == ("http://127.0.0.1:9/v1", "secret")

@@ -6,9 +6,8 @@ pytest.importorskip(
     "inspect_evals", reason="inspect is not installed; ./scripts/test.sh installs it on Python 3.11"
 )
 
-from evaluation_rows import write_bfcl, write_gpqa, write_healthbench
-
 from rvpo_verl.evaluation import tasks
+from tests.support.evaluation_rows import write_bfcl, write_gpqa, write_healthbench
 
 
 @pytest.fixture(autouse=True)

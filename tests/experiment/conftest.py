@@ -1,10 +1,16 @@
+import sys
+from pathlib import Path
+
 import pytest
 import torch
+
+# What `python scripts/experiment.py` has at the head of its path.
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 
 @pytest.fixture(autouse=True, scope="package")
 def one_thread():
-    """As the experiment runs: its small operations only wait for each other on more."""
+    """One thread, as in the experiment: with more, its small operations mostly wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -4,7 +4,8 @@ import pytest
 from experiment import confirm, grid, qwen, warm_up
 from experiment.cells import Cells
 from experiment.confirm import Confirmed
-from test_loop import made
+
+from tests.experiment.test_loop import made
 
 
 def cell(task, method, shares, checkpoint, **options):

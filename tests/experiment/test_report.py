@@ -6,7 +6,8 @@ import pytest
 import torch
 from experiment import grid, loop, policy, report, results, warm_up, watch
 from experiment.cells import Cells
-from test_loop import made
+
+from tests.experiment.test_loop import made
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from experiment import statistics as stats
-from test_loop import made
+
+from tests.experiment.test_loop import made
 
 
 def test_steps_to_reach_and_late_collapse():

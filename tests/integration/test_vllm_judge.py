@@ -1,4 +1,4 @@
-"""The judge against a real vLLM server: its verdicts mean nothing, but each is there, or missing with its cause."""
+"""The judge against a real vLLM server with random weights: every verdict arrives, or is missing with its cause."""
 
 import asyncio
 import json
@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from judging import CRITERIA, judge_all, judge_of
 
 from rvpo_verl.data.findings import Findings
 from rvpo_verl.data.healthbench import HealthBenchReader
@@ -14,6 +13,7 @@ from rvpo_verl.data.options import Options
 from rvpo_verl.judge.check import Run, check
 from rvpo_verl.judge.config import JudgeConfig
 from rvpo_verl.rubric import Criterion, read_rubric
+from tests.support.judging import CRITERIA, judge_all, judge_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
@@ -38,7 +38,7 @@ def test_every_criterion_gets_a_verdict(judge_server, calls, levels):
         assert judgement.truth in grades
 
 
-def test_an_answer_that_is_too_long_is_missing_and_the_server_says_why(judge_server):
+def test_the_verdict_on_an_answer_that_is_too_long_is_missing_with_the_servers_reason(judge_server):
     judge = judge_at(judge_server, max_answer_chars=1_000_000)
     short, long = judge_all(judge, ["short", "word " * judge_server.max_model_len], CRITERIA[:2])
     assert all(judgement.truth is not None for judgement in short)
@@ -47,7 +47,7 @@ def test_an_answer_that_is_too_long_is_missing_and_the_server_says_why(judge_ser
         assert "400" in judgement.failure
 
 
-def test_check_finds_it_usable_and_taking_a_schema(judge_server):
+def test_check_finds_it_usable_with_a_schema(judge_server):
     config = JudgeConfig.model_validate(
         {"endpoints": [{"base_url": judge_server.base_url, "model": judge_server.model}], "timeout": 300}
     )
@@ -57,8 +57,8 @@ def test_check_finds_it_usable_and_taking_a_schema(judge_server):
     assert not checked.failures
 
 
-@pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is not there")
-def test_healthbench_is_judged_to_the_end_and_nothing_is_lost(judge_server):
+@pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} does not exist")
+def test_every_criterion_of_healthbench_is_judged_or_missing_with_a_cause(judge_server):
     reader = HealthBenchReader("healthbench", Options(), Findings())
     lines = DATA.read_text().splitlines()
     rows = [reader.read(json.loads(line), "sample", "test", n) for n, line in enumerate(lines)]

@@ -1,6 +1,6 @@
-"""What a judge relies on a vLLM server for, seen on a real one through the plain `openai` client.
+"""What the judge relies on a vLLM server for, observed on a real one through the `openai` client.
 
-The model has random weights: its verdicts mean nothing, that they are there and keep to the schema is the server's.
+The model has random weights, so its verdicts mean nothing; that they exist and match the schema is due to the server.
 """
 
 import json
@@ -86,7 +86,7 @@ def verdicts_of(completion):
 
 @pytest.mark.parametrize("criteria", [1, 5, 17])
 @pytest.mark.parametrize("form", [by_key, by_position, graded])
-def test_a_schema_pins_one_verdict_on_each_criterion(ask, form, criteria):
+def test_a_schema_enforces_one_verdict_per_criterion(ask, form, criteria):
     schema = form(criteria)
     for temperature in (0.0, 1.0, 2.0):
         verdicts = verdicts_of(ask(schema, temperature=temperature))
@@ -118,7 +118,7 @@ def test_any_text_that_can_be_encoded_is_judged(ask):
         assert len(verdicts_of(ask(by_key(5), answer))) == 5
 
 
-def test_an_answer_cut_short_is_marked_and_no_json(ask):
+def test_a_truncated_completion_is_marked_and_not_json(ask):
     (choice,) = ask(by_key(17), max_tokens=5).choices
     assert choice.finish_reason == "length"
     with pytest.raises(json.JSONDecodeError):
@@ -126,7 +126,7 @@ def test_an_answer_cut_short_is_marked_and_no_json(ask):
 
 
 @pytest.mark.parametrize("case", ["prompt", "prompt and answer"])
-def test_more_than_the_model_holds_is_refused_and_says_so(ask, judge_server, case):
+def test_more_tokens_than_the_model_accepts_are_refused_with_the_limit(ask, judge_server, case):
     options = (
         {"answer": "word " * judge_server.max_model_len}
         if case == "prompt"
@@ -146,7 +146,7 @@ def test_more_than_the_model_holds_is_refused_and_says_so(ask, judge_server, cas
         ({"schema": {"type": "nonsense"}}, 400),
     ],
 )
-def test_a_wrong_request_is_refused_for_good(ask, request_, status):
+def test_a_wrong_request_is_refused(ask, request_, status):
     with pytest.raises(openai.APIStatusError) as refused:
         ask(**{"schema": by_key(5)} | request_)
     assert refused.value.status_code == status

@@ -1,5 +1,6 @@
 import pytest
-from scripted_judge import scripted_judge
+
+from tests.support.scripted_judge import scripted_judge
 
 
 @pytest.fixture

@@ -1,16 +1,15 @@
-"""`rvpo-verl judge check` and `agreement`, as they are typed."""
+"""`rvpo-verl judge check` and `agreement` on the command line."""
 
 import json
 
 import pytest
-from scripted_judge import verdict_of
 from typer.testing import CliRunner
 
 from rvpo_verl.cli import app
 from rvpo_verl.judge import prompt
 from rvpo_verl.judge.agreement import macro_f1
-from rvpo_verl.judge.prompt import Subject
 from rvpo_verl.rubric import Criterion
+from tests.support.scripted_judge import scripted_judge, verdict_of
 
 
 def run(*arguments, code=0):
@@ -19,7 +18,7 @@ def run(*arguments, code=0):
     return result.output
 
 
-def test_check_says_whether_how_fast_and_at_what_cost(server):
+def test_check_reports_rate_and_cost(server):
     size = [
         "--prompts",
         10,
@@ -42,24 +41,34 @@ def test_check_says_whether_how_fast_and_at_what_cost(server):
     calls = 10 * 2 * 3 * 100
     assert found["cost"] == pytest.approx(calls * (found["tokens_in"] + 4 * found["tokens_out"]) / 1e6)
     assert found["seconds_per_step"] == pytest.approx(60 / found["verdicts_per_second"])
-    assert "takes a JSON schema" in run("check", "--base-url", server.base_url, "--responses", 1)
+    assert "accepts a JSON schema" in run("check", "--base-url", server.base_url, "--responses", 1)
 
 
-def test_check_notices_a_server_that_takes_no_schema(server):
-    server.tell(takes_schema=False)
+def test_check_reports_a_server_that_accepts_no_schema(server):
+    server.tell(accepts_schema=False)
     (found,) = json.loads(run("check", "--base-url", server.base_url, "--json", "--responses", 1))
     assert found["schema"] is False
     assert found["usable"] is True
 
 
-def test_check_of_a_judge_that_is_down_fails_and_says_what_it_said(server):
+def test_failed_calls_do_not_lower_the_mean_tokens_of_a_call():
+    with scripted_judge() as server:
+        (healthy,) = json.loads(run("check", "--base-url", server.base_url, "--json", "--responses", 8))
+    with scripted_judge(faults={"server_error": 0.5}) as server:
+        few = ["--settings", '{"attempts": 1}', "--responses", 8]
+        (failing,) = json.loads(run("check", "--base-url", server.base_url, "--json", *few))
+    assert failing["failures"]
+    assert failing["tokens_in"] == pytest.approx(healthy["tokens_in"], rel=0.01)
+
+
+def test_check_of_a_judge_that_is_down_fails_with_its_response(server):
     server.tell(status=503)
-    said = run("check", "--base-url", server.base_url, "--settings", '{"attempts": 1}', code=1)
-    assert "HTTP 503" in said
+    output = run("check", "--base-url", server.base_url, "--settings", '{"attempts": 1}', code=1)
+    assert "HTTP 503" in output
 
 
 @pytest.mark.parametrize("settings", ["{", "[]", '{"limt": 1}'])
-def test_settings_that_are_none_are_a_message(server, settings):
+def test_invalid_settings_are_a_message(server, settings):
     run("check", "--base-url", server.base_url, "--settings", settings, code=2)
 
 
@@ -73,7 +82,7 @@ def test_agreement_compares_with_labels_by_category(server, tmp_path):
     rows, right = [], {"a": 0, "b": 0}
     for number in range(20):
         category = "ab"[number % 2]
-        text = Subject.of(None, f"answer {number}", 32_000).text
+        text = prompt.subject(None, f"answer {number}", 32_000)
         truth = verdict_of(text + prompt.question({"1": Criterion(criterion="Is short")}), "1")
         label = int(truth) if category == "a" else 1
         right[category] += label == truth
@@ -95,7 +104,7 @@ def test_agreement_with_itself_over_votes(server, tmp_path):
     assert "self-agreement" in run("agreement", file, "--base-url", server.base_url)
 
 
-def test_verdicts_that_failed_are_in_no_figure(server, tmp_path):
+def test_failed_verdicts_are_in_no_figure(server, tmp_path):
     server.tell(reply="no verdict")
     file = labelled(tmp_path, [{"response": "a", "criterion": "Is short", "label": 1}])
     settings = '{"attempts": 1}'
@@ -106,15 +115,15 @@ def test_verdicts_that_failed_are_in_no_figure(server, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         ({"response": "a", "label": 1}, "row 1, criterion: Field required"),
         ({"response": "a", "criterion": "c", "label": 2}, "row 1, label: 2 is above levels=1"),
     ],
 )
-def test_a_label_that_cannot_be_used_names_row_and_field(server, tmp_path, row, said):
+def test_an_invalid_label_is_reported_with_row_and_field(server, tmp_path, row, message):
     result = run("agreement", labelled(tmp_path, [row]), "--base-url", server.base_url, code=2)
-    assert said in result
+    assert message in result
 
 
 def test_macro_f1_by_hand():

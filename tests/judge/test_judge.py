@@ -1,4 +1,4 @@
-"""The judge against a real server in another process, which fails as it is told."""
+"""The judge against a real server in another process, which fails as scripted."""
 
 import asyncio
 import email.utils
@@ -8,17 +8,16 @@ import warnings
 from collections import Counter
 
 import pytest
-from judging import CRITERIA, judge_all, judge_of, judge_one
-from scripted_judge import fault_of, scripted_judge, verdict_of
 
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.judge import prompt
 from rvpo_verl.judge.config import JudgeConfig
 from rvpo_verl.judge.endpoint import _retry_after
 from rvpo_verl.judge.judge import Judge
-from rvpo_verl.judge.prompt import Subject
 from rvpo_verl.rubric import Criterion
 from rvpo_verl.schema import parse
+from tests.support.judging import CRITERIA, judge_all, judge_of, judge_one
+from tests.support.scripted_judge import fault_of, scripted_judge, verdict_of
 
 MESSAGES = [{"role": "user", "content": "What do you drink?"}]
 FAULTS = {"timeout": 0.20, "server_error": 0.10, "rate_limited": 0.05, "malformed": 0.05}
@@ -29,7 +28,7 @@ def kinds(judgements):
 
 
 def asked_text(answer, criteria):
-    return Subject.of(MESSAGES, answer, 32_000).text + prompt.question(criteria)
+    return prompt.subject(MESSAGES, answer, 32_000) + prompt.question(criteria)
 
 
 # --- verdicts -------------------------------------------------------------------------------------------
@@ -92,7 +91,7 @@ def test_any_answer_can_be_judged(server, answer):
 
 
 @pytest.mark.parametrize("calls", ["criterion", "response"])
-def test_faults_are_missing_with_their_cause_and_all_else_stands(calls):
+def test_failed_verdicts_are_missing_with_their_cause_and_the_others_stand(calls):
     answers = [f"answer {number}" for number in range(60)]
     with scripted_judge(faults=FAULTS) as server:
         batch = judge_all(judge_of(server, attempts=1, timeout=4, calls=calls), answers)
@@ -114,7 +113,7 @@ def test_faults_are_missing_with_their_cause_and_all_else_stands(calls):
     )
 
 
-def test_what_can_be_repeated_is_repeated_until_it_succeeds():
+def test_retryable_failures_are_retried_until_they_succeed():
     with scripted_judge(faults={kind: 0.25 for kind in FAULTS}, fault_times=2) as server:
         batch = judge_all(judge_of(server, attempts=3, timeout=3), [f"answer {n}" for n in range(8)])
         log = server.log()
@@ -122,7 +121,7 @@ def test_what_can_be_repeated_is_repeated_until_it_succeeds():
     assert len(log) == 3 * 8 * len(CRITERIA)
 
 
-def test_a_repeated_call_asks_only_for_what_is_missing(server):
+def test_a_retry_asks_only_about_missing_verdicts(server):
     server.tell(reply='{"1": true, "2": false, "4": true}')
     judgements = judge_one(judge_of(server, calls="response", attempts=2))
     assert [judgement.truth for judgement in judgements] == [1.0, 0.0, None, 1.0, None]
@@ -131,7 +130,7 @@ def test_a_repeated_call_asks_only_for_what_is_missing(server):
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 302])
-def test_what_will_not_change_is_not_repeated(server, status):
+def test_permanent_failures_are_not_retried(server, status):
     server.tell(status=status)
     judgements = judge_one(judge_of(server, output="schema"))
     assert kinds(judgements) == ["rejected"] * 5
@@ -139,7 +138,7 @@ def test_what_will_not_change_is_not_repeated(server, status):
     assert len(server.log()) == 5
 
 
-def test_retry_after_is_honoured():
+def test_retry_after_is_honored():
     with scripted_judge(faults={"rate_limited": 1.0}, fault_times=1, retry_after="1") as server:
         started = time.monotonic()
         assert kinds(judge_one(judge_of(server))) == [None] * 5
@@ -148,8 +147,8 @@ def test_retry_after_is_honoured():
 
 def test_retry_after_may_be_a_date_or_nonsense():
     in_a_minute = email.utils.formatdate(time.time() + 60, usegmt=True)
-    assert _retry_after({"retry-after": in_a_minute}) == pytest.approx(60, abs=2)
-    assert [_retry_after({"retry-after": value}) for value in ("7", "-1", "soon", "")] == [7, 0, 0, 0]
+    assert _retry_after({"Retry-After": in_a_minute}) == pytest.approx(60, abs=2)
+    assert [_retry_after({"Retry-After": value}) for value in ("7", "-1", "soon", "")] == [7, 0, 0, 0]
 
 
 def test_a_retry_after_beyond_the_deadline_ends_at_the_deadline_and_says_so():
@@ -174,7 +173,7 @@ def test_the_deadline_does_not_run_while_a_response_waits_for_others():
     assert all(judgement.failure is None for judgements in batch for judgement in judgements)  # 3 s in all
 
 
-def test_a_server_that_is_not_there_is_a_failed_connection():
+def test_an_unreachable_server_is_a_failed_connection():
     judgements = judge_one(judge_of("http://127.0.0.1:9/v1", attempts=2))
     assert kinds(judgements) == ["connection"] * 5
     assert "http://127.0.0.1:9/v1 (judge): " in judgements[0].failure
@@ -190,14 +189,14 @@ def test_truncated_verdicts_say_so(server):
 
 def test_another_endpoint_answers_for_one_that_fails(server):
     with scripted_judge(status=503) as broken:
-        judge = judge_of(broken, server, attempts=2, backoff=20)  # which would be waited for with only one
+        judge = judge_of(broken, server, attempts=2, backoff=20)  # seconds, if there were only one endpoint
         started = time.monotonic()
         batch = judge_all(judge, [f"answer {number}" for number in range(10)])
         assert time.monotonic() - started < 15
         assert all(judgement.failure is None for judgements in batch for judgement in judgements)
-        asked_in_vain = len(broken.log())
+        calls_before = len(broken.log())
         judge_all(judge, ["one more"])
-        assert len(broken.log()) == asked_in_vain, "it rests, and is not asked first each time"
+        assert len(broken.log()) == calls_before, "in cooldown it is not asked first"
 
 
 def test_a_failure_of_all_endpoints_names_the_last(server):
@@ -211,22 +210,20 @@ def test_a_failure_of_all_endpoints_names_the_last(server):
 # --- schema ---------------------------------------------------------------------------------------------
 
 
-def test_a_server_without_schemas_is_asked_in_words(server):
-    server.tell(takes_schema=False)
+def test_a_server_that_refuses_schemas_is_asked_without(server):
+    server.tell(accepts_schema=False)
     judge = judge_of(server)
     assert kinds(judge_one(judge)) == [None] * 5
     before = len(server.log())
     judge_one(judge, "another answer")
-    assert [call["schema"] for call in server.log()[before:]] == [False] * 5, (
-        "it is asked with a schema only once"
-    )
+    assert [call["schema"] for call in server.log()[before:]] == [False] * 5, "a schema is tried only once"
     assert kinds(judge_one(judge_of(server, output="schema"))) == ["rejected"] * 5
 
 
 # --- keys -----------------------------------------------------------------------------------------------
 
 
-def test_a_key_is_read_from_the_environment_and_shown_nowhere(server, monkeypatch, caplog):
+def test_a_key_is_read_from_the_environment_and_never_shown(server, monkeypatch, caplog):
     monkeypatch.setenv("JUDGE_KEY", "sk-very-secret")
     server.tell(key="another")
     endpoint = {"base_url": server.base_url, "api_key_env": "JUDGE_KEY", "model": "judge"}
@@ -234,25 +231,23 @@ def test_a_key_is_read_from_the_environment_and_shown_nowhere(server, monkeypatc
     judgements = judge_one(judge)
     assert kinds(judgements) == ["rejected"] * 5
     assert "Incorrect API key provided: Bearer [key]" in judgements[0].failure
-    shown = (
-        f"{judgements} {judge.endpoints} {judge.config} {vars(judge.endpoints[0])['config']} {caplog.text}"
-    )
+    shown = f"{judgements} {judge.endpoints} {judge.endpoints[0]} {judge.config} {caplog.text}"
     assert "sk-very-secret" not in shown
     server.tell(key="sk-very-secret")
     assert kinds(judge_one(judge)) == [None] * 5
 
 
-def test_a_key_that_would_write_a_header_of_its_own_is_refused(server, monkeypatch):
+def test_a_key_that_would_inject_a_header_is_refused(server, monkeypatch):
     monkeypatch.setenv("JUDGE_KEY", "secret\r\nX-Other: header")
     endpoint = {"base_url": server.base_url, "api_key_env": "JUDGE_KEY"}
-    with pytest.raises(ValueError, match=r"api_key_env=JUDGE_KEY: .* line breaks") as refused:
+    with pytest.raises(ConfigError, match=r"api_key_env=JUDGE_KEY: .* line breaks") as refused:
         Judge(parse(JudgeConfig, {"endpoints": [endpoint]}, "judge"))
     assert "secret" not in str(refused.value)
 
 
-def test_a_key_that_is_not_set_is_said_at_once(server):
+def test_a_key_that_is_not_set_is_an_error_at_once(server):
     endpoint = {"base_url": server.base_url, "api_key_env": "NO_SUCH_KEY"}
-    with pytest.raises(ValueError, match="api_key_env=NO_SUCH_KEY: this environment variable is not set"):
+    with pytest.raises(ConfigError, match="api_key_env=NO_SUCH_KEY: this environment variable is not set"):
         Judge(parse(JudgeConfig, {"endpoints": [endpoint]}, "judge"))
 
 
@@ -285,8 +280,8 @@ def test_the_served_reward_model_is_asked_by_the_name_that_it_lists(server):
     assert {call["model"] for call in server.log()} == {"judge"}
 
 
-def test_without_endpoints_and_without_a_reward_model_it_says_what_to_set():
-    with pytest.raises(ValueError, match=r"judge\.endpoints=.*reward\.reward_model\.enable=True"):
+def test_without_endpoints_and_a_reward_model_the_error_says_what_to_set():
+    with pytest.raises(ConfigError, match=r"judge\.endpoints=.*reward\.reward_model\.enable=True"):
         Judge(JudgeConfig())
 
 
@@ -300,11 +295,11 @@ def test_a_judge_serves_one_event_loop_after_the_other_and_leaves_no_connection_
         for number in range(3):
             assert kinds(judge_one(judge, f"answer {number}")) == [None] * 5
         gc.collect()
-    said = [str(warning.message) for warning in caught]
-    assert not [one for one in said if "unclosed transport" in one or "unclosed <socket" in one]
+    messages = [str(warning.message) for warning in caught]
+    assert not [message for message in messages if "unclosed" in message.lower()]
 
 
-def test_a_cancelled_response_gives_its_slots_back():
+def test_a_cancelled_response_releases_its_slots():
     with scripted_judge(latency=0.3) as server:
         judge = judge_of(server, limit=3)
 

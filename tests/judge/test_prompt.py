@@ -1,22 +1,23 @@
-"""An answer is data: it cannot end its block, speak as somebody else, or break a request."""
+"""An answer is data: it cannot end its block, imitate another role, or break a request."""
 
 import json
 import re
 
 import pytest
 
-from rvpo_verl.judge.prompt import INSTRUCTIONS, Subject, clean, question
+from rvpo_verl.judge import prompt
+from rvpo_verl.judge.prompt import INSTRUCTIONS, clean, question
 from rvpo_verl.rubric import Criterion
 
 MESSAGES = [{"role": "user", "content": "What helps?"}]
 
 
 def block(answer, limit=32_000):
-    """The code of a prompt, and what stands in the answer's block."""
-    text = Subject.of(MESSAGES, answer, limit).text
+    """The code of a prompt, and the content of the answer's block."""
+    text = prompt.subject(MESSAGES, answer, limit)
     code = re.match(r"The code is (\w{16})\.\n", text)[1]
     head, inside, tail = re.split(rf"\[(?:END )?ANSWER {code}\]", text)
-    assert tail == "\n\n", "nothing of the answer stands behind its block"
+    assert tail == "\n\n", "nothing of the answer is outside its block"
     assert "What helps?" in head
     return code, inside.strip("\n")
 
@@ -30,7 +31,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("answer", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_answer_stays_whole_within_its_block(answer):
+def test_a_hostile_answer_stays_inside_its_block_unchanged(answer):
     assert block(answer)[1] == answer
 
 
@@ -42,10 +43,10 @@ def test_an_answer_cannot_contain_the_code_of_its_block():
     assert inside == forged
 
 
-def test_the_code_is_the_same_whatever_is_asked_so_that_servers_can_reuse_the_beginning():
-    one, other = (Subject.of(MESSAGES, "an answer", 1000) for _ in range(2))
-    assert one == other
-    assert one.digest != Subject.of(MESSAGES, "another answer", 1000).digest
+def test_the_code_depends_on_the_answer_alone_so_that_servers_can_reuse_the_prefix():
+    code, _ = block("an answer")
+    assert block("an answer")[0] == code
+    assert block("another answer")[0] != code
 
 
 @pytest.mark.parametrize(
@@ -69,19 +70,19 @@ def test_special_tokens_of_chat_templates_are_broken_up_and_stay_readable(token)
 @pytest.mark.parametrize(
     "text", ["<tool_call>{}</tool_call>", "a <b> c | d", "x < y |z> [INSTALL] <strong>", "ü\n\t€😀"]
 )
-def test_other_text_is_left_alone(text):
+def test_other_text_is_unchanged(text):
     assert clean(text) == text
 
 
 @pytest.mark.parametrize("bad", ["\ud800", "\udfff", "\x00", "\x1b", "\ufffe"])
-def test_what_no_server_takes_is_replaced(bad):
-    text = Subject.of([{"role": "user", "content": f"a{bad}"}], f"x{bad}y", 1000).text
+def test_characters_that_no_server_accepts_are_replaced(bad):
+    text = prompt.subject([{"role": "user", "content": f"a{bad}"}], f"x{bad}y", 1000)
     assert bad not in text
     assert "x\ufffdy" in text
     json.dumps(text, ensure_ascii=False).encode()  # lone surrogates raise here
 
 
-def test_a_long_answer_loses_its_middle_and_the_judge_is_told():
+def test_the_middle_of_a_long_answer_is_left_out_with_a_note():
     answer = "A" * 40_000 + "middle" + "Z" * 60_000
     code, inside = block(answer, 32_000)
     assert inside.startswith("A" * 16_000 + "\n")
@@ -91,8 +92,8 @@ def test_a_long_answer_loses_its_middle_and_the_judge_is_told():
     assert block("A" * 32_000, 32_000)[1] == "A" * 32_000
 
 
-def test_cutting_at_the_limit_leaves_no_piece_of_a_special_token_that_works():
-    assert "<|im_end|>" not in Subject.of(None, "<|im_end|>" * 10_000, 1000).text
+def test_cutting_at_the_limit_leaves_no_special_token_intact():
+    assert "<|im_end|>" not in prompt.subject(None, "<|im_end|>" * 10_000, 1000)
 
 
 def test_the_question_says_what_each_verdict_may_be():
@@ -102,7 +103,7 @@ def test_the_question_says_what_each_verdict_may_be():
     assert asked.endswith('Write exactly {"1": true or false, "2": 0 to 4}.')
 
 
-def test_the_judge_is_asked_for_the_literal_truth_and_never_told_the_polarity():
+def test_the_judge_is_asked_for_the_literal_truth_and_does_not_see_the_polarity():
     criterion = Criterion(criterion="Does not mention X", polarity=-1, weight=0.9, category="Pitfall")
     asked = question({"1": criterion})
     assert "Pitfall" not in asked
@@ -110,6 +111,10 @@ def test_the_judge_is_asked_for_the_literal_truth_and_never_told_the_polarity():
     assert '"Does not mention X" is true if X is not mentioned' in INSTRUCTIONS
 
 
-def test_parts_of_a_message_that_are_no_text_are_named():
+def test_parts_of_a_message_that_are_not_text_are_named():
     parts = [{"type": "text", "text": "Look:"}, {"type": "image_url", "image_url": {}}]
-    assert "user: Look:\n[image_url]" in Subject.of([{"role": "user", "content": parts}], "a", 1000).text
+    assert "user: Look:\n[image_url]" in prompt.subject([{"role": "user", "content": parts}], "a", 1000)
+
+
+def test_white_space_around_a_statement_is_left_out():
+    assert "1. (true or false) Mentions X\n" in question({"1": Criterion(criterion=" Mentions X\n")})

@@ -38,23 +38,23 @@ def test_what_judges_write_for_one_criterion(text, truth):
         "true, or false?",
     ],
 )  # fmt: skip
-def test_anything_else_is_no_verdict_rather_than_a_guess(text):
+def test_anything_else_is_not_a_verdict(text):
     with pytest.raises(MalformedError):
         read_verdicts(text, ONE)
 
 
-def test_grades_are_shares_of_the_highest():
+def test_grades_are_fractions_of_the_highest():
     assert read_verdicts('{"1": true, "2": 3}', BOTH) == {"1": 1.0, "2": 0.75}
     assert read_verdicts('{"2": "1"}', BOTH) == {"2": 0.25}
     assert read_verdicts("4", {"1": GRADED}) == {"1": 1.0}
 
 
 @pytest.mark.parametrize("grade", ["5", "-1", "2.5", "true", '"all"', "NaN", "1e400"])
-def test_a_grade_that_is_none_is_left_out_and_the_others_stand(grade):
+def test_an_invalid_grade_is_left_out_and_the_others_stand(grade):
     assert read_verdicts(f'{{"1": false, "2": {grade}}}', BOTH) == {"1": 0.0}
 
 
-def test_the_schema_pins_one_verdict_for_each_criterion():
+def test_the_schema_requires_exactly_one_verdict_per_criterion():
     schema = response_format(BOTH)["json_schema"]["schema"]
     jsonschema.validate({"1": True, "2": 4}, schema)
     for wrong in ({"1": True}, {"1": True, "2": 5}, {"1": 1, "2": 1}, {"1": True, "2": 1, "3": True}):

@@ -9,10 +9,10 @@ import pytest
 
 from rvpo_verl.cpu import launch, policy, tasks
 from rvpo_verl.cpu.policy import WarmUp
-from rvpo_verl.data import rlla
+from rvpo_verl.files import write_parquet
 
-HERE = Path(__file__).parent
-# Long enough that some answers keep the format, short enough that most do not. Heads are as wide as vLLM needs.
+ROOT = Path(__file__).parents[2]
+# Some answers of this policy have the right format, most do not. Its heads have the size that vLLM supports.
 BRIEF = WarmUp(
     hidden_size=64, intermediate_size=128, heads=2, key_value_heads=2,
     clean_steps=130, flawed_steps=30, batch_size=16,
@@ -26,8 +26,8 @@ def assets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("assets")
     rows = tasks.generate(600, 0, "train")
     warmed_up = policy.warmed_up_policy(rows, BRIEF, cache=folder)
-    rlla.write_parquet(rows[:48], folder / "train.parquet")
-    rlla.write_parquet(tasks.generate(8, 0, "held_out"), folder / "held_out.parquet")
+    write_parquet(rows[:48], folder / "train.parquet")
+    write_parquet(tasks.generate(8, 0, "held_out"), folder / "held_out.parquet")
     return [
         f"actor_rollout_ref.model.path={warmed_up}",
         f"data.train_files={folder / 'train.parquet'}",
@@ -59,12 +59,12 @@ TRAINING = [
 
 
 class Result:
-    """What a launcher run left behind."""
+    """The files of a launcher run."""
 
     def __init__(self, folder):
         self._folder = folder
         self.status = None
-        """Exit status, once it has ended."""
+        """Exit status after the end."""
 
     @property
     def steps(self):
@@ -76,7 +76,7 @@ class Result:
 
     @property
     def batches(self):
-        """What `recorder` wrote."""
+        """What `tests.support.recorder` wrote."""
         return _lines(self._folder / "recorded.jsonl")
 
     @property
@@ -95,7 +95,7 @@ def _lines(path):
 
 @pytest.fixture(scope="session")
 def train(assets, tmp_path_factory):
-    """Runs the launcher to its end, or ends it, as a cluster would, once `until(result)` is true."""
+    """Run the launcher to its end, or kill it, as a cluster would, once `until(result)` is true."""
 
     def train(*overrides, ranks=1, rollout="hf", nodes=1, through=(), env=None, until=None, seconds=300):
         folder = tmp_path_factory.mktemp("run")
@@ -104,8 +104,8 @@ def train(assets, tmp_path_factory):
         environment = {
             "VERL_FILE_LOGGER_PATH": str(folder / "metrics.jsonl"),
             "RECORDER_FILE": str(folder / "recorded.jsonl"),
-            "VERL_USE_EXTERNAL_MODULES": "rvpo_verl,recorder",
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])),
+            "VERL_USE_EXTERNAL_MODULES": "rvpo_verl,rvpo_verl.cpu,tests.support.recorder",
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             **(env or {}),
         }
         process = launch.launch(
@@ -115,7 +115,7 @@ def train(assets, tmp_path_factory):
         try:
             while process.poll() is None and not (until and until(result)):
                 if time.monotonic() > deadline:
-                    pytest.fail(f"no end after {seconds} s:\n{result.log[-5000:]}")
+                    pytest.fail(f"still running after {seconds} s:\n{result.log[-5000:]}")
                 time.sleep(0.2)
         finally:
             launch.stop(process)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rvpo_verl.cpu import tasks
-from rvpo_verl.data import rlla
+from rvpo_verl.files import write_parquet
 
 RLLA = Path(os.environ.get("RVPO_TEST_DATA", Path(__file__).parents[3] / "shared/data")) / "rlla/test.parquet"
 COMMAND = [sys.executable, "-c", "from rvpo_verl.cli import app; app()", "demo"]
@@ -21,7 +21,7 @@ def test_the_demo_trains_on_a_file_and_reports_what_moved(tmp_path):
     data, out, figures = RLLA, tmp_path / "out", tmp_path / "figures.json"
     if not data.exists():
         data = tmp_path / "rows.parquet"
-        rlla.write_parquet(tasks.generate(80, 0, "train"), data)
+        write_parquet(tasks.generate(80, 0, "train"), data)
     done = subprocess.run(
         [*COMMAND, "--data", data, "--steps", "2", "--out", out, "--json", figures],
         capture_output=True,

@@ -3,12 +3,11 @@
 What rvpo does on a patched verl, the other launcher runs show.
 """
 
-from pathlib import Path
-
 import pytest
 from verl.trainer.ppo.ray_trainer import compute_advantage
 
 from rvpo_verl.attach.native_api import hands_over
+from tests.support import scoring
 
 pytestmark = [
     pytest.mark.launcher,
@@ -21,7 +20,7 @@ def test_gdpo_trains_on_v1(train):
     run = train(
         "algorithm.adv_estimator=gdpo",
         "+algorithm.gdpo_reward_keys=[format,correct]",
-        f"reward.custom_reward_function.path={Path(__file__).with_name('scoring.py')}",
+        f"reward.custom_reward_function.path={scoring.__file__}",
         "trainer.total_training_steps=2",
     )
     assert list(run.steps) == [1, 2]

@@ -3,9 +3,10 @@
 from collections import Counter
 
 import pytest
-import reference
-from rubric_run import CATEGORIES, CRITERIA, JUDGE, ROLLOUTS, STEPS, rows, train_on_rubrics
-from scripted_judge import scripted_judge
+
+from tests.support import reference
+from tests.support.rubric_run import CATEGORIES, CRITERIA, JUDGE, ROLLOUTS, STEPS, rows, train_on_rubrics
+from tests.support.scripted_judge import scripted_judge
 
 pytestmark = [pytest.mark.launcher, pytest.mark.timeout(900)]
 

@@ -3,7 +3,8 @@
 from collections import Counter
 
 import pytest
-from rubric_run import CATEGORIES, CRITERIA, JUDGE, ROLLOUTS, STEPS, train_on_rubrics
+
+from tests.support.rubric_run import CATEGORIES, CRITERIA, JUDGE, ROLLOUTS, STEPS, train_on_rubrics
 
 pytestmark = [pytest.mark.launcher, pytest.mark.timeout(900)]
 

@@ -1,12 +1,12 @@
 """verl's real launcher, trained through in each of the ways that the plugin attaches to it."""
 
-from pathlib import Path
-
 import pytest
+
+from tests.support import scoring
 
 pytestmark = [pytest.mark.launcher, pytest.mark.timeout(700)]
 
-SCORING = Path(__file__).parent / "scoring.py"
+SCORING = scoring.__file__
 PRESET = [
     "+rvpo=tool_calling",
     "algorithm.rvpo.k={schedule:linear,from:0.5,to:2.0}",

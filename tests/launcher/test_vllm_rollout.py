@@ -3,7 +3,8 @@
 import math
 
 import pytest
-import vllm_server
+
+from tests.support import vllm_server
 
 pytestmark = [
     pytest.mark.launcher,

@@ -1,4 +1,4 @@
-"""The arithmetic of a plan, on configurations of a few keys and values worked out by hand."""
+"""The arithmetic of a plan, on small configurations, with values derived by hand."""
 
 import pyarrow
 import pyarrow.parquet
@@ -7,11 +7,12 @@ from omegaconf import OmegaConf
 
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.plan.data import DataFacts, inspect_files
-from rvpo_verl.plan.memory import checkpoint_gb, estimate
-from rvpo_verl.plan.model import QWEN2_5
+from rvpo_verl.plan.memory import estimate
+from rvpo_verl.plan.model import model_shape
 from rvpo_verl.plan.workload import workload
 
 GIB = 2**30
+SMALL, LARGE = model_shape("Qwen/Qwen2.5-1.5B"), model_shape("Qwen/Qwen2.5-14B")
 
 
 def config(*overrides):
@@ -45,53 +46,46 @@ def config(*overrides):
 
 
 def test_steps_rollouts_and_checkpoints_are_counted():
-    work = workload(config(), DataFacts(45, None), DataFacts(20, None))
+    work = workload(config(), DataFacts(45), DataFacts(20))
     assert (work.steps_per_epoch, work.steps) == (5, 15)  # 45 // 8, three epochs
     assert (work.prompts, work.rollouts, work.updates) == (8, 128, 2)
     assert work.checkpoints == 4  # 4, 8, 12, and the last
     assert work.validations == 3  # before, at 10, and after the last
-    assert work.judge_calls is None
+    assert work.service_calls == {}
 
 
 def test_a_number_of_steps_ends_the_run_early_and_needs_no_data():
-    assert workload(config("trainer.total_training_steps=7"), DataFacts(45, None), None).steps == 7
-    assert workload(config("trainer.total_training_steps=70"), DataFacts(45, None), None).steps == 15
+    assert workload(config("trainer.total_training_steps=7"), DataFacts(45), None).steps == 7
+    assert workload(config("trainer.total_training_steps=70"), DataFacts(45), None).steps == 15
     assert workload(config("trainer.total_training_steps=7"), None, None).steps == 7
     assert workload(config(), None, None).steps is None
 
 
-@pytest.mark.parametrize(
-    ("judge", "calls"), [("{calls: criterion}", 960), ("{calls: response}", 128), ("{votes: 3}", 2880)]
-)
-def test_judge_calls_follow_criteria_mode_and_votes(judge, calls):
-    rubric = config(f"reward.rvpo.rewards.rubric.kwargs.judge={judge}")
-    work = workload(rubric, DataFacts(45, 7.5), DataFacts(20, 5.0))
-    assert work.judge_calls == calls  # 128 responses of 7.5 criteria
-    assert work.validation_judge_calls == {960: 100, 128: 20, 2880: 300}[calls]
+def test_service_calls_are_counted_for_every_response():
+    train, validation = DataFacts(45, {"judged": 7.5}), DataFacts(20, {"judged": 5.0})
+    work = workload(config("actor_rollout_ref.rollout.val_kwargs.n=2"), train, validation)
+    assert work.service_calls == {"judged": (128 * 7.5, 20 * 2 * 5.0)}
 
 
 def test_data_that_fill_no_step_are_refused():
     with pytest.raises(ConfigError, match=r"train_batch_size=8: the training files hold only 7 rows"):
-        workload(config(), DataFacts(7, None), None)
+        workload(config(), DataFacts(7), None)
 
 
 def test_memory_of_fsdp_is_sharded_over_all_gpus():
-    shape = QWEN2_5["1.5B"]
-    memory = estimate(config(), shape, 80)
-    layer = (shape.parameters - shape.vocabulary * 1536) / 28
-    assert memory.state == pytest.approx((16 * shape.parameters / 8 + 4 * layer) / GIB)
+    memory = estimate(config(), SMALL, 80)
+    assert memory.state == pytest.approx((16 * SMALL.parameters / 8 + 4 * SMALL.layer_parameters) / GIB)
     per_token = 2 * 1536 * 28 + 2 * (8 * 1536 + 3 * 8960) + 10 * 151936
     assert memory.activations == pytest.approx(1000 * per_token / GIB)
-    assert memory.kept == pytest.approx(12 * shape.parameters / 8 / GIB)  # no gradients
+    assert memory.kept == pytest.approx(12 * SMALL.parameters / 8 / GIB)  # no gradients
     assert memory.rollout == 40
     # keys and values of 2 heads of 128 in 28 layers, bf16, over 2 GPUs
-    assert memory.kv_tokens == int((40 * GIB - shape.parameters) / (2 * 2 * 28 * 256 / 2))
+    assert memory.kv_tokens == int((40 * GIB - SMALL.parameters) / (2 * 2 * 28 * 256 / 2))
 
 
 def test_memory_of_megatron_is_split_by_tensors_and_its_optimizer_over_all_gpus():
-    shape = QWEN2_5["14B"]
-    memory = estimate(config("actor_rollout_ref.actor.strategy=megatron"), shape, 80)
-    assert memory.state == pytest.approx((6 / 4 + 12 / 8) * shape.parameters / GIB)
+    memory = estimate(config("actor_rollout_ref.actor.strategy=megatron"), LARGE, 80)
+    assert memory.state == pytest.approx((6 / 4 + 12 / 8) * LARGE.parameters / GIB)
     assert memory.kept == 0  # moved to the host
 
 
@@ -99,13 +93,13 @@ def test_offloading_leaves_nothing_on_the_gpu_while_vllm_generates():
     offloaded = [
         f"actor_rollout_ref.actor.fsdp_config.{what}_offload=True" for what in ("param", "optimizer")
     ]
-    assert estimate(config(*offloaded), QWEN2_5["14B"], 80).kept == 0
+    assert estimate(config(*offloaded), LARGE, 80).kept == 0
 
 
-def test_a_checkpoint_holds_what_is_saved():
-    assert checkpoint_gb(config(), QWEN2_5["3B"]) == pytest.approx(14 * QWEN2_5["3B"].parameters / GIB)
-    only = config("actor_rollout_ref.actor.checkpoint.save_contents=[hf_model]")
-    assert checkpoint_gb(only, QWEN2_5["3B"]) == pytest.approx(2 * QWEN2_5["3B"].parameters / GIB)
+@pytest.mark.parametrize(("contents", "size"), [("[model,optimizer,extra,hf_model]", 14), ("[hf_model]", 2)])
+def test_a_checkpoint_holds_what_is_saved(contents, size):
+    saved = config(f"actor_rollout_ref.actor.checkpoint.save_contents={contents}")
+    assert estimate(saved, SMALL, 80).checkpoint == pytest.approx(size * SMALL.parameters / GIB)
 
 
 # --- data -----------------------------------------------------------------------------------------------
@@ -128,14 +122,50 @@ def files(tmp_path):
     return write
 
 
-def test_rows_and_criteria_are_counted(files, tmp_path):
-    (tmp_path / "judge.py").write_text("def rubric(response, extra_info, *, judge): return None\n")
-    other = ROW | {"extra_info": {"rubric": [{"criterion": "a"}] * 5}}
-    given = config(
-        files("train.parquet", ROW, other), files("val.parquet", ROW), "reward.reward_manager.name=rvpo",
-        f"reward.rvpo.rewards.rubric.function={tmp_path / 'judge.py'}:rubric",
-    )  # fmt: skip
-    assert inspect_files(given) == (DataFacts(2, 3.5), DataFacts(1, 2.0))
+JUDGED = """
+class Judged:
+    def __call__(self, response, extra_info, *, votes):
+        return None
+
+    def required_columns(self, kwargs):
+        return ("extra_info.rubric",)
+
+    def calls_per_response(self, kwargs, row):
+        return kwargs["votes"] * len(row["extra_info"]["rubric"])
+
+judged = Judged()
+"""
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """Configuration of a reward that reads rubrics and calls a service for each criterion, three times."""
+    (tmp_path / "judged.py").write_text(JUDGED)
+    name = "reward.rvpo.rewards.any"
+    return [
+        "reward.reward_manager.name=rvpo",
+        f"{name}.function={tmp_path / 'judged.py'}:judged",
+        f"{name}.kwargs.votes=3",
+    ]
+
+
+def test_rows_and_calls_to_services_are_counted(files, judged):
+    other = ROW | {"extra_info": {"rubric": [{"criterion": "a"}] * 5}, "data_source": "other"}
+    given = [files("train.parquet", ROW, other), files("val.parquet", ROW), *judged]
+    assert inspect_files(config(*given)) == (DataFacts(2, {"any": 10.5}), DataFacts(1, {"any": 6.0}))
+    some = config(*given, "reward.rvpo.rewards.any.data_sources=[other]")
+    assert inspect_files(some) == (DataFacts(2, {"any": 7.5}), DataFacts(1, {"any": 0.0}))
+
+
+def test_a_reward_that_calls_no_service_has_no_calls(files):
+    given = config(files("train.parquet", ROW), files("val.parquet", ROW), *TOOL_CALLING)
+    assert inspect_files(given) == (DataFacts(1), DataFacts(1))
+
+
+def test_a_column_that_a_reward_requires_is_missed(files, judged):
+    bare = ROW | {"extra_info": {"index": 0}}
+    with pytest.raises(ConfigError, match=r"no column extra_info.rubric, which reward any reads"):
+        inspect_files(config(files("train.parquet", bare), files("val.parquet", ROW), *judged))
 
 
 def test_missing_files_and_columns_are_all_named(files, tmp_path):

@@ -1,21 +1,23 @@
-"""The reward `rubric` as the manager calls it, and what is found out before a training."""
+"""The reward `rubric` as the manager calls it, and its checks before a training."""
 
 import asyncio
-import logging
 
 import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
-from scripted_judge import fault_of, scripted_judge, verdict_of
 
-from rvpo_verl.attach import launch
 from rvpo_verl.config import RewardsConfig
 from rvpo_verl.errors import ConfigError
-from rvpo_verl.judge.prompt import Subject, question
+from rvpo_verl.judge import prompt
+from rvpo_verl.judge.config import JudgeConfig
 from rvpo_verl.rewards.call import Sample, Scorer
 from rvpo_verl.rewards.failures import disagreements
+from rvpo_verl.rewards.protocol import CallsServices, Probes, RequiresColumns, RunContext, Validates
+from rvpo_verl.rewards.registry import resolve
+from rvpo_verl.rewards.rubric import rubric
 from rvpo_verl.rubric import Criterion
 from rvpo_verl.schema import parse
+from tests.support.scripted_judge import fault_of, scripted_judge, verdict_of
 
 MESSAGES = [{"role": "user", "content": "What helps?"}]
 RUBRIC = [
@@ -41,10 +43,10 @@ def config(server, **judge):
     return {"rewards": {"rubric": spec, "length": {"kwargs": {"max_length": 9, "buffer": 1}}}}
 
 
-def score(settings, *answers, rubric=RUBRIC):
+def score(settings, *answers, criteria=RUBRIC):
     scorer = Scorer(parse(RewardsConfig, settings, "reward.rvpo"))
     samples = [
-        Sample(answer, messages=MESSAGES, extra_info={"rubric": rubric}, response_ids=[1])
+        Sample(answer, messages=MESSAGES, extra_info={"rubric": criteria}, response_ids=[1])
         for answer in answers
     ]
 
@@ -55,7 +57,7 @@ def score(settings, *answers, rubric=RUBRIC):
 
 
 def text(answer, row):
-    return Subject.of(MESSAGES, answer, 32_000).text + question({"1": Criterion(**row)})
+    return prompt.subject(MESSAGES, answer, 32_000) + prompt.question({"1": Criterion(**row)})
 
 
 def test_each_criterion_is_a_reward_with_its_weight_and_its_polarity():
@@ -81,7 +83,7 @@ def test_each_criterion_is_a_reward_with_its_weight_and_its_polarity():
     }
 
 
-def test_a_verdict_that_failed_is_missing_by_itself():
+def test_a_failed_verdict_is_missing_and_the_others_stand():
     faults = {"server_error": 0.4}
     answers = [f"Honey {number}." for number in range(6)]
     with scripted_judge(faults=faults) as server:
@@ -101,13 +103,14 @@ def test_a_verdict_that_failed_is_missing_by_itself():
 
 def test_a_row_without_a_rubric_is_one_failure_with_its_cause():
     with scripted_judge() as server:
-        (vector,) = score(config(server), "Honey.", rubric=[{"criterion": "a", "polarity": 2}])
+        (vector,) = score(config(server), "Honey.", criteria=[{"criterion": "a", "polarity": 2}])
     assert vector.failures == {
-        "rubric": "ValueError: extra_info['rubric'][0]['polarity']: Input should be 1 or -1, not 2"
+        "rubric": "UserError: extra_info['rubric'][0]['polarity']: found 2; expected 1 (true is good) or -1 "
+        "(true is bad)"
     }
 
 
-def test_votes_that_differ_show_up_by_category():
+def test_the_disagreement_of_votes_is_reported_by_category():
     with scripted_judge() as server:
         (vector,) = score(config(server, votes=2, temperature=1.0), "Honey.")
     assert disagreements([vector]) == {"rubric/Essential": 0.0, "rubric/Optional": 0.0, "rubric/Pitfall": 0.0}
@@ -117,87 +120,114 @@ def test_votes_that_differ_show_up_by_category():
 # --- before a training ----------------------------------------------------------------------------------
 
 
-def preset(*overrides):
-    with initialize_config_module("verl.trainer.config", version_base=None):
-        return compose("ppo_trainer", ["+rvpo=rubrics", *overrides])
+def judged_by(*base_urls, **settings):
+    """The reward's kwargs."""
+    endpoints = [{"base_url": base_url, "model": "judge"} for base_url in base_urls]
+    return {"judge": {"endpoints": endpoints or None, "backoff": 0.01, **settings}}
 
 
-def endpoints(*base_urls):
-    listed = ",".join(f'{{base_url:"{base_url}",model:judge}}' for base_url in base_urls)
-    return f"reward.rvpo.rewards.rubric.kwargs.judge.endpoints=[{listed}]"
+def test_the_entry_point_is_a_reward_with_every_optional_method():
+    found = resolve("rubric").function
+    assert found is rubric
+    for part_of_the_protocol in (Validates, Probes, RequiresColumns, CallsServices):
+        assert isinstance(found, part_of_the_protocol)
 
 
-def test_a_judge_that_answers_is_asked_once_and_accepted():
+def test_validation_asks_no_server():
     with scripted_judge() as server:
-        launch.validate(preset(endpoints(server.base_url)))
+        rubric.validate(judged_by(server.base_url), RunContext())
+        assert server.counts()["received"] == 0
+
+
+def test_a_judge_that_answers_is_asked_once():
+    with scripted_judge() as server:
+        assert rubric.probe(judged_by(server.base_url), RunContext()) == []
         assert server.counts()["received"] == 1
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
         ({"key": "secret"}, "rejected: .* answered with HTTP 401: .*Incorrect API key"),
         ({"reply": "I would rather not."}, "malformed: .* wrote no verdict in 'I would rather not.'"),
     ],
 )
-def test_a_judge_that_gives_no_verdict_ends_the_training_before_it_starts(script, said):
+def test_a_judge_without_a_verdict_is_an_error(script, message):
     with (
         scripted_judge(**script) as server,
-        pytest.raises(
-            ConfigError, match=f"(?s)cannot train:.*reward 'rubric': the judge gives no verdict.*{said}"
-        ),
+        pytest.raises(ConfigError, match=f"(?s)the judge gives no verdict.*{message}"),
     ):
-        launch.validate(
-            preset(endpoints(server.base_url), "reward.rvpo.rewards.rubric.kwargs.judge.backoff=0.01")
-        )
+        rubric.probe(judged_by(server.base_url), RunContext())
 
 
-def test_a_judge_that_is_down_ends_the_training_before_it_starts():
-    few = ["reward.rvpo.rewards.rubric.kwargs.judge.attempts=1"]
+def test_a_judge_that_is_down_is_an_error():
     with pytest.raises(ConfigError, match=r"connection: http://127.0.0.1:9/v1 \(judge\): "):
-        launch.validate(preset(endpoints("http://127.0.0.1:9/v1"), *few))
+        rubric.probe(judged_by("http://127.0.0.1:9/v1", attempts=1), RunContext())
 
 
-def test_one_of_several_endpoints_is_enough(caplog):
-    with scripted_judge() as server, caplog.at_level(logging.WARNING):
-        few = ["reward.rvpo.rewards.rubric.kwargs.judge.attempts=1"]
-        launch.validate(preset(endpoints("http://127.0.0.1:9/v1", server.base_url), *few))
-    assert "http://127.0.0.1:9/v1" in caplog.text
+def test_one_of_several_endpoints_is_enough():
+    with scripted_judge() as server:
+        (warning,) = rubric.probe(
+            judged_by("http://127.0.0.1:9/v1", server.base_url, attempts=1), RunContext()
+        )
+    assert "http://127.0.0.1:9/v1" in warning
 
 
-def test_the_judge_that_verl_serves_cannot_be_asked_yet_and_that_is_said(caplog):
-    served = [
-        "reward.reward_model.enable=True",
-        "reward.reward_model.enable_resource_pool=True",
-        "reward.reward_model.rollout.name=vllm",
-        "reward.custom_reward_function.path=unused.py",
-    ]
-    with caplog.at_level(logging.WARNING):
-        launch.validate(preset(*served))
-    assert "whether it answers shows at its first verdicts" in caplog.text
+def test_a_judge_can_be_probed_inside_an_event_loop():
+    async def inside(server):
+        return rubric.probe(judged_by(server.base_url), RunContext())
+
+    with scripted_judge() as server:
+        assert asyncio.run(inside(server)) == []
 
 
-def test_the_preset_without_a_judge_says_what_to_set():
+def test_the_judge_that_verl_serves_cannot_be_asked_yet():
+    run = RunContext(serves_reward_model=True)
+    rubric.validate(judged_by(), run)
+    (warning,) = rubric.probe(judged_by(), run)
+    assert "was not asked for a verdict yet" in warning
+
+
+def test_without_a_judge_the_error_says_what_to_set():
     with pytest.raises(ConfigError, match=r"judge\.endpoints=.*or reward\.reward_model\.enable=True"):
-        launch.validate(preset())
+        rubric.validate(judged_by(), RunContext())
 
 
 def test_a_limit_below_the_number_of_workers_is_refused():
-    with (
-        scripted_judge() as server,
-        pytest.raises(ConfigError, match=r"limit=4 calls in flight for reward.num_workers=8 processes"),
-    ):
-        launch.validate(preset(endpoints(server.base_url), "reward.rvpo.rewards.rubric.kwargs.judge.limit=4"))
+    with pytest.raises(ConfigError, match=r"limit=4 calls in flight for reward.num_workers=8 processes"):
+        rubric.validate(judged_by("http://127.0.0.1:9/v1", limit=4), RunContext(reward_workers=8))
 
 
 def test_a_timeout_that_would_lose_verdicts_is_refused():
     with pytest.raises(ConfigError, match=r"timeout=60 would .*Set timeout: null"):
-        launch.validate(preset(endpoints("http://127.0.0.1:9/v1"), "reward.rvpo.rewards.rubric.timeout=60"))
+        rubric.validate(judged_by("http://127.0.0.1:9/v1"), RunContext(timeout=60))
 
 
-def test_the_preset_shows_every_option_at_its_default():
-    from rvpo_verl.judge.config import JudgeConfig
+def test_a_wrong_setting_is_refused_with_its_key():
+    with pytest.raises(ConfigError, match=r"kwargs\.judge\.limt=3: unknown key.*did you mean 'limit'"):
+        rubric.validate(judged_by("http://127.0.0.1:9/v1", limt=3), RunContext())
 
-    judge = OmegaConf.to_container(preset().reward.rvpo.rewards.rubric.kwargs.judge)
+
+@pytest.mark.parametrize(
+    ("settings", "calls"),
+    [({}, 4), ({"calls": "response"}, 1), ({"votes": 3, "temperature": 1.0}, 12)],
+)
+def test_calls_per_response_are_those_that_are_made(settings, calls):
+    with scripted_judge() as server:
+        score(config(server, **settings), "Honey.")
+        made = server.counts()["received"]
+    assert (
+        rubric.calls_per_response(judged_by(**settings), {"extra_info": {"rubric": RUBRIC}}) == calls == made
+    )
+
+
+def test_the_rubric_is_a_required_column():
+    assert rubric.required_columns({}) == ("extra_info.rubric",)
+
+
+def test_the_preset_lists_every_option_with_its_default():
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        preset = compose("ppo_trainer", ["+rvpo=rubrics"])
+    judge = OmegaConf.to_container(preset.reward.rvpo.rewards.rubric.kwargs.judge)
     assert parse(JudgeConfig, judge, "judge") == JudgeConfig()
     assert judge.keys() == JudgeConfig.model_fields.keys()

@@ -1,6 +1,6 @@
-"""Loaded into a launcher run beside the plugin: writes what each batch was trained with to `RECORDER_FILE`.
+"""Loaded into a launcher run next to the plugin; writes what each batch was trained with to `RECORDER_FILE`.
 
-One JSON line a step: of each real row its group, tokens, advantage and reward vector; and RVPO's metrics.
+One JSON line a step: group, tokens, advantage and reward vector of each real row, and RVPO's metrics.
 """
 
 import functools
@@ -61,7 +61,7 @@ def record_v0(module):
     @functools.wraps(original)
     def compute_advantage(data, *args, **kwargs):
         data = original(data, *args, **kwargs)
-        if KEY in data.non_tensor_batch:  # V1 passes here too, without them
+        if KEY in data.non_tensor_batch:  # V1 calls this function too, without reward vectors
             rows = [
                 {
                     "group": str(data.non_tensor_batch["uid"][row]),

@@ -1,10 +1,10 @@
-"""A judge that does as it is told: an OpenAI-compatible server in a process of its own, for tests and benchmarks.
+"""A scripted judge: an OpenAI-compatible server in a separate process, for tests and benchmarks.
 
     with scripted_judge(latency=0.05, faults={"timeout": 0.2}) as server:
         ... server.base_url ... server.log() ... server.tell(reply="no JSON")
 
-Verdicts and faults are a function of what is asked, so that they can be computed beside it: `verdict_of`,
-`fault_of`. Asyncio's own protocol and as little HTTP as the clients need keep it cheap: 0.02 ms a call with `always`.
+Verdicts and faults are functions of the question, so that tests can compute them: `verdict_of`, `fault_of`. It
+implements only as much HTTP as the clients need, so that it costs little: 0.02 ms per call with `always`.
 """
 
 import asyncio
@@ -26,22 +26,22 @@ class Script:
     faults: dict[str, float] = field(default_factory=dict)
     """Share of questions by kind of fault."""
     fault_times: int | None = None
-    """How often a question meets its fault; None for always."""
+    """How many calls about a question fail; None: all."""
     retry_after: str | None = None
     """Header of HTTP 429."""
     key: str | None = None
-    """Refuse every other key, and repeat it, as some servers do."""
-    takes_schema: bool = True
+    """The only accepted key. Others are repeated in the error, as some servers do."""
+    accepts_schema: bool = True
     reply: str | None = None
-    """Content of every completion, in place of verdicts."""
+    """Content of every completion instead of verdicts."""
     finish_reason: str = "stop"
     status: int | None = None
-    """Status of every answer, in place of completions."""
+    """HTTP status of every response instead of completions."""
     hang_after: int | None = None
-    """Answers until it stops to answer."""
+    """Number of calls after which it no longer answers."""
     model: str = "judge"
     always: str | None = None
-    """Content of every completion, without a look at the question or an entry in the log: for benchmarks."""
+    """Content of every completion, without parsing the question or logging the call: for benchmarks."""
 
     def __post_init__(self) -> None:
         self.plain = None if self.always is None else _http(200, _completion(self.always, "", "stop"))
@@ -73,10 +73,10 @@ class _Server(asyncio.Protocol):
     in_flight = highest = answered = received = 0
 
     def connection_made(self, transport):
-        self.transport, self.buffer, self.waits = transport, b"", False
+        self.transport, self.buffer, self.pending = transport, b"", False
 
     def connection_lost(self, error):
-        self._leave()
+        self._finish()
 
     def data_received(self, data):
         self.buffer += data
@@ -110,7 +110,7 @@ class _Server(asyncio.Protocol):
             return self._send(401, {"error": {"message": f"Incorrect API key provided: {key}"}})
         if path.endswith("/models"):
             return self._send(200, {"data": [{"id": _Server.script.model}]})
-        self.waits = True
+        self.pending = True
         _Server.received += 1
         _Server.in_flight += 1
         _Server.highest = max(_Server.highest, _Server.in_flight)
@@ -120,15 +120,15 @@ class _Server(asyncio.Protocol):
         else:
             self._complete(body)
 
-    def _leave(self):
-        if self.waits:
-            self.waits = False
+    def _finish(self):
+        if self.pending:
+            self.pending = False
             _Server.in_flight -= 1
 
     def _complete(self, body):
         script = _Server.script
         if script.plain is not None:
-            self._leave()
+            self._finish()
             _Server.answered += 1
             return self.transport.write(script.plain)
         request = json.loads(body)
@@ -155,8 +155,8 @@ class _Server(asyncio.Protocol):
         )
         if fault == "timeout":
             return  # until the client gives up
-        self._leave()
-        if response_format and not script.takes_schema:
+        self._finish()
+        if response_format and not script.accepts_schema:
             return self._send(400, {"error": {"message": "response_format is not supported"}})
         if script.status is not None:
             return self._send(script.status, {"error": {"message": "as scripted"}})
@@ -221,11 +221,11 @@ class ScriptedJudge:
         self._ask("/script", script)
 
     def log(self) -> list[dict[str, Any]]:
-        """Every call, in the order of the answers."""
+        """Every call, in the order of the responses."""
         return self._ask("/log")["calls"]
 
     def counts(self) -> dict[str, int]:
-        """Calls received and answered, and the most that were in flight at once."""
+        """Calls received, calls answered, and the maximum in flight."""
         return self._ask("/counts")
 
 

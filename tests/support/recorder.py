@@ -1,7 +1,7 @@
-"""Loaded into a launcher run beside the plugin; writes to `RECORDER_FILE` what the run's own logs do not show.
+"""Loaded into a launcher run next to the plugin; writes to `RECORDER_FILE` what the run's own logs do not show.
 
-One JSON line for each batch: on V0 the advantages of verl's `gdpo` against those of `rvpo` with the mean, on
-the very same batch; on V1 what padding rows and real rows received.
+One JSON line for each batch: on V0, how far the advantages of verl's `gdpo` and of `rvpo` with the mean differ on the
+same batch; on V1, the advantages of padding rows and of real rows.
 """
 
 import copy
@@ -27,7 +27,7 @@ def record_v0(module):
     def compute_advantage(data, adv_estimator, *args, config=None, **kwargs):
         from omegaconf import OmegaConf
 
-        if "prompts" in data.batch:  # V1 passes here too, without what gdpo needs
+        if "prompts" in data.batch:  # V1 calls this function too, without what gdpo needs
             with_mean = OmegaConf.merge(config, {"rvpo": {"aggregation": "mean"}})
             keyed = copy.deepcopy(data)
             keyed.non_tensor_batch.pop(KEY, None)  # the rewards of `gdpo_reward_keys` alone

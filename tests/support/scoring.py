@@ -1,4 +1,4 @@
-"""Scoring for launcher runs: a reward that is often missing, and a verl user's own scoring function."""
+"""Scoring for launcher runs: a reward that is often missing, and a scoring function as verl calls it."""
 
 from rvpo_verl.rewards.tool_calling import tool_call_correctness, tool_call_format
 
@@ -14,7 +14,7 @@ def unreliable(response):
 
 
 def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_):
-    """What verl's own managers call: a score, and beside it the rewards that `gdpo_reward_keys` names."""
+    """What verl's own managers call: a score, with the rewards that `gdpo_reward_keys` names next to it."""
     shape = tool_call_format(solution_str, ground_truth)
     correct = tool_call_correctness(solution_str, ground_truth)
     return {"score": shape + correct, "format": shape, "correct": correct}

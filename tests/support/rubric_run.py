@@ -1,20 +1,20 @@
-"""verl's launcher on ragged rubrics, briefly: two steps of a policy with random weights."""
+"""verl's launcher on rubrics of different lengths: two steps of a policy with random weights."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from rvpo_verl.cpu import launch, policy
+from rvpo_verl.cpu import launch
 from rvpo_verl.cpu.policy import WarmUp
-from rvpo_verl.data import rlla
+from rvpo_verl.files import write_parquet
+from tests.support.random_policy import save_random_policy
 
 JUDGE = "reward.rvpo.rewards.rubric.kwargs.judge"
 CRITERIA = (5, 17, 5, 17)
-"""Of each prompt of a batch."""
+"""Criteria of each prompt of a batch."""
 ROLLOUTS, STEPS, WORKERS = 4, 2, 2
+POLICY = WarmUp(merges=50, hidden_size=32, intermediate_size=64, layers=1, positions=256)
 CATEGORIES = ("Essential", "Important", "Optional", "Pitfall")
 
 
@@ -42,16 +42,6 @@ def rows():
         }
         for prompt, count in enumerate(CRITERIA)
     ]
-
-
-def _random_policy(folder: Path) -> Path:
-    settings = WarmUp(merges=50, hidden_size=32, intermediate_size=64, layers=1, positions=256)
-    texts = [message["content"] for row in rows() for message in row["prompt"]]
-    tokenizer = policy.build_tokenizer(texts, settings.merges)
-    torch.manual_seed(0)
-    policy.build_model(tokenizer, settings).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def _overrides(folder: Path, endpoint: str, use_v1: bool) -> list[str]:
@@ -89,7 +79,7 @@ def _overrides(folder: Path, endpoint: str, use_v1: bool) -> list[str]:
 @dataclass(frozen=True)
 class RubricRun:
     steps: list[dict[str, Any]]
-    """What `rubric_recorder` wrote, a dict a step."""
+    """What `tests.support.rubric_recorder` wrote, a dict a step."""
     metrics: list[dict[str, Any]]
     """What verl logged, a dict a step."""
     output: str
@@ -101,12 +91,12 @@ def train_on_rubrics(
     """Args:
     endpoint: of the judge, as Hydra reads it.
     """
-    rlla.write_parquet(rows(), folder / "train.parquet")
-    _random_policy(folder / "policy")
+    write_parquet(rows(), folder / "train.parquet")
+    save_random_policy(folder / "policy", rows(), POLICY)
     recorded, metrics, log = (folder / name for name in ("recorded.jsonl", "metrics.jsonl", "launcher.log"))
     environment = {
-        "VERL_USE_EXTERNAL_MODULES": "rvpo_verl,rubric_recorder",
-        "PYTHONPATH": str(Path(__file__).parent),
+        "VERL_USE_EXTERNAL_MODULES": "rvpo_verl,rvpo_verl.cpu,tests.support.rubric_recorder",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
         "RECORDER_FILE": str(recorded),
         "VERL_FILE_LOGGER_PATH": str(metrics),
         **(env or {}),

@@ -2,24 +2,24 @@ import asyncio
 import multiprocessing
 
 import pytest
-from judging import score_as_a_worker
-from scripted_judge import scripted_judge
 
-from rvpo_verl.judge.slots import Slots
+from rvpo_verl.judge.limits import CallLimit
+from tests.support.judging import score_as_a_worker
+from tests.support.scripted_judge import scripted_judge
 
 
 def test_the_lowest_rank_comes_next_and_equal_ranks_in_order():
     served = []
 
-    async def call(slots, rank, name):
-        async with slots.one(rank):
+    async def call(limit, rank, name):
+        async with limit.slot(rank):
             served.append(name)
             await asyncio.sleep(0)
 
     async def all_of_them():
-        slots = Slots(1)
+        limit = CallLimit(1)
         await asyncio.gather(
-            *(call(slots, rank, name) for rank, name in [(5, "a"), (9, "d"), (2, "b"), (2, "c")])
+            *(call(limit, rank, name) for rank, name in [(5, "a"), (9, "d"), (2, "b"), (2, "c")])
         )
 
     asyncio.run(all_of_them())
@@ -28,18 +28,18 @@ def test_the_lowest_rank_comes_next_and_equal_ranks_in_order():
 
 def test_cancelled_waiters_cost_no_slot():
     async def run():
-        slots = Slots(1)
-        async with slots.one(0):
-            waiters = [asyncio.create_task(slots._wait(rank)) for rank in range(3)]
+        limit = CallLimit(1)
+        async with limit.slot(0):
+            waiters = [asyncio.create_task(limit._wait(rank)) for rank in range(3)]
             await asyncio.sleep(0)
             waiters[0].cancel()
         # The slot went to the second one, which is cancelled before it can take it.
         waiters[1].cancel()
         await asyncio.gather(*waiters, return_exceptions=True)
-        slots._give()
-        async with asyncio.timeout(1) if hasattr(asyncio, "timeout") else slots.one(0):
+        limit._release()
+        async with asyncio.timeout(1) if hasattr(asyncio, "timeout") else limit.slot(0):
             pass
-        return slots._free
+        return limit._free
 
     assert asyncio.run(run()) == 1
 

@@ -1,4 +1,4 @@
-"""Helpers of the judge's tests."""
+"""Judges, and judgements, for tests."""
 
 import asyncio
 
@@ -22,10 +22,10 @@ def judge_all(judge, answers, criteria=CRITERIA):
     """Judgements of each answer, all at once."""
     messages = [{"role": "user", "content": "What do you drink?"}]
 
-    async def all_of_them():
+    async def all_answers():
         return await asyncio.gather(*(judge.judge(messages, answer, criteria) for answer in answers))
 
-    return asyncio.run(all_of_them())
+    return asyncio.run(all_answers())
 
 
 def judge_one(judge, answer="an answer", criteria=CRITERIA):
@@ -33,7 +33,7 @@ def judge_one(judge, answer="an answer", criteria=CRITERIA):
 
 
 def score_as_a_worker(base_url, workers, first, barrier):
-    """A reward worker of verl: a process of its own that is handed many responses at once."""
+    """A reward worker of verl: a process that receives many responses at once."""
     judge = {"endpoints": [{"base_url": base_url, "model": "judge"}], "limit": 10}
     extra_info = {"rubric": [{"criterion": f"Mentions {number}"} for number in range(5)]}
 
