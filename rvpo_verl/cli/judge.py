@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rvpo_verl.errors import UserError
+from rvpo_verl.cli.options import AsJson, parse_json_object
 
 if TYPE_CHECKING:
     from rvpo_verl.judge.agreement import Agreement
@@ -29,7 +29,6 @@ KeyVariable = Annotated[str | None, typer.Option("--api-key-env", help="Environm
 MoreSettings = Annotated[
     str, typer.Option("--settings", help="More settings of the judge, as a JSON object (docs/rubrics.md).")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
 @app.command("check")
@@ -95,12 +94,7 @@ def _judge_config(base_url: str, model: str | None, api_key_env: str | None, set
     from rvpo_verl.judge.config import JudgeConfig
     from rvpo_verl.schema import parse
 
-    try:
-        more = json.loads(settings)
-    except ValueError as error:
-        raise UserError(f"--settings {settings!r} is not JSON: {error}") from None
-    if not isinstance(more, dict):
-        raise UserError(f"--settings {settings!r}: expected a JSON object")
+    more = parse_json_object("--settings", settings)
     endpoint = {"base_url": base_url, "model": model, "api_key_env": api_key_env}
     return parse(JudgeConfig, {"endpoints": [endpoint], **more}, "--settings")
 

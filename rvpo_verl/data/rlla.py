@@ -15,8 +15,8 @@ from rvpo_verl.data.rows import Row
 from rvpo_verl.data.schema import FilledText, Message, Schema, Text, check
 from rvpo_verl.errors import UserError
 from rvpo_verl.files import read_rows
-from rvpo_verl.rewards.tool_call_parser import OPEN, UnparsableError, parse_calls, split_thought
-from rvpo_verl.rewards.tool_calling import HIGHEST, Mode, tool_call_correctness, tool_call_format
+from rvpo_verl.rewards.tool_calling import Mode, tool_call_correctness, tool_call_format
+from rvpo_verl.rewards.tool_calling.parser import HIGHEST, OPEN, UnparsableError, parse_calls, split_thought
 
 
 class RewardModel(Schema):

@@ -23,7 +23,7 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolCall, ToolChoice, ToolInfo
 
 from rvpo_verl.evaluation.rlla_prompt import system_prompt, user_prompt
-from rvpo_verl.rewards.tool_call_parser import (
+from rvpo_verl.rewards.tool_calling.parser import (
     UnparsableError,
     assistant_text,
     parse_calls,

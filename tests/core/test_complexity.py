@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rvpo_verl.attach.adapter import Adapter, Rows
-from rvpo_verl.rewards.tool_call_parser import MAX_BRACKETS, UnparsableError, parse_calls, read_json
+from rvpo_verl.rewards.tool_calling.parser import MAX_BRACKETS, UnparsableError, parse_calls, read_json
 from rvpo_verl.rewards.vector import KEY, RewardVector
 
 
@@ -86,7 +86,7 @@ def test_python_calls_grow_no_faster_than_the_batch():
 @pytest.mark.parametrize("bracket", ["[", "{"])
 def test_a_text_of_brackets_is_refused_before_it_is_read(bracket, monkeypatch):
     read = []
-    monkeypatch.setattr("rvpo_verl.rewards.tool_call_parser._scan", lambda *at: read.append(at))
+    monkeypatch.setattr("rvpo_verl.rewards.tool_calling.parser._scan", lambda *at: read.append(at))
     text = bracket * (MAX_BRACKETS + 1)
     with pytest.raises(UnparsableError, match="brackets"):
         parse_calls(f"<tool_call>{text}</tool_call>")

@@ -8,6 +8,8 @@ from rvpo_verl.data.rar import RarRow
 from rvpo_verl.data.rows import RubricRow
 from rvpo_verl.data.schema import check
 from rvpo_verl.data.sources import from_file, from_hub
+from rvpo_verl.errors import UserError
+from rvpo_verl.files import open_parquet, read_rows, write_parquet
 from tests.support.published import criterion, healthbench, rar, write
 
 ROWS = [rar(f"Question {number}?") for number in range(300)]
@@ -52,6 +54,26 @@ def test_a_file_that_is_not_what_it_says_is_an_error(tmp_path, name, content, me
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
         list(from_file(tmp_path / name).rows)
+
+
+def test_rows_are_read_one_at_a_time(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"a": 1}\nno JSON\n')
+    rows = read_rows(tmp_path / "x.jsonl")
+    assert next(rows) == (1, {"a": 1})
+    with pytest.raises(UserError, match=r"row 2: not JSON.*found b'no JSON"):
+        next(rows)
+
+
+def test_a_file_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"none\.jsonl: there is no such file"):
+        read_rows(tmp_path / "none.jsonl")
+
+
+def test_of_a_parquet_file_only_the_requested_columns_are_read(tmp_path):
+    write_parquet([{"a": 1, "b": 2}, {"a": 3, "b": 4}], tmp_path / "new" / "x.parquet")
+    rows = read_rows(tmp_path / "new" / "x.parquet", columns=["b", "c"])
+    assert list(rows) == [(1, {"b": 2}), (2, {"b": 4})]
+    assert open_parquet(tmp_path / "new" / "x.parquet").metadata.num_rows == 2
 
 
 # --- the hub --------------------------------------------------------------------------------------------

@@ -12,14 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rvpo_verl.rewards import tool_calling
-from rvpo_verl.rewards.tool_call_parser import UnparsableError, parse_calls, same
-from rvpo_verl.rewards.tool_calling import (
-    MAX_EXTRA_CALLS,
-    best_matching,
-    tool_call_correctness,
-    tool_call_format,
-)
+from rvpo_verl.rewards.tool_calling import robust, tool_call_correctness, tool_call_format
+from rvpo_verl.rewards.tool_calling.parser import UnparsableError, parse_calls, same
 
 DATA = Path(os.environ.get("RVPO_TEST_DATA", Path(__file__).parents[3] / "shared/data")) / "rlla"
 THOUGHT = "<think> t </think>"
@@ -425,7 +419,7 @@ def test_matching_is_the_best_of_all_permutations(rows, columns, rng):
         sum(padded[row][column] for row, column in enumerate(chosen))
         for chosen in itertools.permutations(range(columns + rows), rows)
     )
-    assert best_matching(gains) == pytest.approx(best, abs=1e-12)
+    assert robust.best_matching(gains) == pytest.approx(best, abs=1e-12)
 
 
 # --- reward hacking ----------------------------------------------------------------------------------------
@@ -445,7 +439,9 @@ def test_calls_beyond_the_right_ones_lower_the_score(expected, extra):
 
 def test_repeating_the_right_call_lowers_the_score_each_time():
     right = call("f", a=1, b="x")
-    values = [tool_call_correctness(answer(*[right] * n), CALLS) for n in range(1, MAX_EXTRA_CALLS + 2)]
+    values = [
+        tool_call_correctness(answer(*[right] * n), CALLS) for n in range(1, robust.MAX_EXTRA_CALLS + 2)
+    ]
     assert values[0] == 3.0
     assert all(later < earlier for earlier, later in itertools.pairwise(values))
     # S = 1/65 + 3 of 4; one more and the answer is not read.
@@ -567,7 +563,7 @@ def test_cost_is_linear_in_the_length_of_the_answer(text, mode):
 
 def test_a_ground_truth_is_read_once_for_all_answers_of_its_group(monkeypatch):
     read = []
-    monkeypatch.setattr(tool_calling, "parse_calls", lambda text, limit=None: read.append(text) or [])
+    monkeypatch.setattr(robust, "parse_calls", lambda text, limit=None: read.append(text) or [])
     truth = answer(call("only here", a=1))
     for _ in range(4):
         tool_call_correctness(RESPONSE, truth)

@@ -11,6 +11,8 @@ from string import ascii_letters
 from typing import Any, NamedTuple
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
+LOWEST, HIGHEST = -3.0, 3.0
+"""Range of the correctness."""
 FENCE = "```"
 # Beyond any call. A text of nothing but lists costs more than its length: while Python builds hundreds of
 # thousands of them, its garbage collector goes through the memory of the whole process again and again.

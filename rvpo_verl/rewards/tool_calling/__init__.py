@@ -1,0 +1,52 @@
+"""Rule rewards for tool calling on RLLA's answer format: is it kept, and are the right tools called right?
+
+    correctness = 6 S / S_max - 3                     ToolRL, arXiv:2504.13958; GDPO, arXiv:2601.05242
+    S     = J(tool names) + sum over matched calls [J(parameter names) + number of equal values]
+    S_max = 1 + sum over the ground truth's calls [1 + number of parameters]
+
+J is the Jaccard index, |A ∩ B| / |A ∪ B| of multisets. Calls are matched with calls of the same name, each
+once. Two modes:
+
+* `robust`, the default, reads what a tolerant client would (`parser`), calls in any order, and matches them so
+  that S is largest. It also scores ground truths without a call.
+* `strict` gives what verl's `utils/reward_score/rlla.py` gives for ChatML models, bit for bit, to reproduce
+  published runs. There a ground truth without a call scores 0 for any answer.
+
+Both are linear in the length of the response and raise on no response. A score is None (the reward is
+missing) where the ground truth cannot be read, or is not a string.
+"""
+
+from types import ModuleType
+from typing import Literal
+
+from rvpo_verl.rewards.tool_calling import robust, strict
+
+Mode = Literal["robust", "strict"]
+
+
+def tool_call_format(response: str, ground_truth: str, mode: Mode = "robust") -> float | None:
+    """1 if the answer consists of the parts that the ground truth has, in the format's order; else 0.
+
+    The parts are `<think>`, always, then `<tool_call>` and `<response>`, each once. `robust` asks which of
+    them the ground truth has outside of its thought, and ignores whitespace around the parts.
+    """
+    return _of(mode).format(response, ground_truth)
+
+
+def tool_call_correctness(response: str, ground_truth: str, mode: Mode = "robust") -> float | None:
+    """How well the calls of the answer agree with those of the ground truth, from -3 to 3.
+
+    `robust`: 3 exactly if the calls are the same up to their order; -3 if any block of the answer cannot be
+    read, or holds too many calls (`robust.MAX_EXTRA_CALLS`). A ground truth without a call gives 3 to an answer
+    without `<tool_call>` outside of its thought, -3 to one with it; whether there is a `<response>` is decided
+    by `tool_call_format`.
+    """
+    return _of(mode).correctness(response, ground_truth)
+
+
+def _of(mode: str) -> ModuleType:
+    if mode == "robust":
+        return robust
+    if mode == "strict":
+        return strict
+    raise ValueError(f"mode={mode!r}; accepted: robust, strict")
