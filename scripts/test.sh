@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests: ./scripts/test.sh [options of pytest, such as -m "not launcher and not vllm"]
-# Without options the long ones run beside the others, which print what they have to say at the end.
-# VLLM=no leaves out vLLM's CPU build, 1 GB, and skips the tests that need it.
+# Without options the long tests run in parallel with the others, whose output is printed at the end.
+# VLLM=no does not install vLLM's CPU build (1 GB) and skips the tests that need it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs the contract tests against every supported verl and prints the table of README.md:
 #   ./scripts/test_versions.sh [--patched] [VERSION ...]
-# A version's environment holds that verl with what it needs older, and for everything else falls back on .venv.
-# --patched tests each with its patch of patches/ applied, and trains with a patched 0.9.1, on which the CPU backend
-# runs. ENVIRONMENTS says where the environments are made (.venvs).
+# The environment of a version contains that verl and the older packages it needs, and uses .venv for everything else.
+# --patched applies the version's patch of patches/ first, and also trains with a patched 0.9.1, the version on which the
+# CPU backend runs. ENVIRONMENTS is the folder for the environments (.venvs).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
@@ -17,7 +17,8 @@ if [ "${1:-}" = --patched ]; then
 fi
 VERSIONS=("$@")
 [ $# -gt 0 ] || VERSIONS=(0.9.1 0.8.0 0.7.1)
-# verl before 0.9 needs numpy 1, which neither the newest pandas nor the newest pyarrow can be imported with.
+# verl before 0.9 needs numpy 1, which the newest pandas and pyarrow do not support.
+stamp=.installed-$(cksum <scripts/test_versions.sh | cut -d' ' -f1)
 OLDER=('numpy<2' 'pandas<3.1' 'pyarrow<26')
 
 purelib() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
@@ -27,22 +28,21 @@ version_environment() {
   case $version in 0.7.* | 0.8.*) packages+=("${OLDER[@]}") ;; esac
   .venv/bin/python -m venv --without-pip --clear "$path"
   echo "import site; site.addsitedir('$(purelib .venv/bin/python)')" >"$(purelib "$path/bin/python")/fall_back.pth"
-  # Even where .venv has the same version: that one is neither patched nor replaced.
+  # --ignore-installed: .venv may have the same version, which must be neither used nor replaced.
   .venv/bin/python -m pip --python "$path/bin/python" install --quiet --disable-pip-version-check --no-deps \
     --ignore-installed "${packages[@]}"
   if [ -n "$patched" ]; then
     patch --silent --strip 1 --directory "$(purelib "$path/bin/python")" <"patches/verl-$version.patch"
   fi
-  touch "$path/.installed-$(cksum <scripts/test_versions.sh | cut -d' ' -f1)"
+  touch "$path/$stamp"
 }
 
 failed=0 reports=()
 mkdir -p "$ENVIRONMENTS/results"
 for version in "${VERSIONS[@]}"; do
   path=$ENVIRONMENTS/verl-$version$patched report=$ENVIRONMENTS/results/$version$patched.xml
-  # A patch may have changed; without one, an environment is used again.
-  [ -z "$patched" ] && [ -e "$path/.installed-$(cksum <scripts/test_versions.sh | cut -d' ' -f1)" ] ||
-    version_environment "$version" "$path"
+  # An unpatched environment is reused; a patch may have changed.
+  if [ -n "$patched" ] || [ ! -e "$path/$stamp" ]; then version_environment "$version" "$path"; fi
   tests=(tests/contract)
   if [ "$version$patched" = 0.9.1-patched ]; then
     tests+=(tests/launcher/test_training.py tests/launcher/test_patched.py)

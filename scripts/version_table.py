@@ -1,4 +1,4 @@
-"""The compatibility table of README.md, from the reports of the contract tests: one JUnit file for each verl."""
+"""The compatibility table of README.md, from the JUnit reports of the contract tests, one per verl version."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ COLUMNS = {
     "recipes x algorithms": "test_every_recipe_is_valid_with_every_algorithm",
     "dry runs": "test_every_script_prints_its_plan",
 }
-"""Heading, and what the tests behind it have in their names."""
+"""Heading, and a part of the names of the tests that it summarizes."""
 
 
 def cell(report: ElementTree.Element, name: str) -> str:

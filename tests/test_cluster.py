@@ -1,14 +1,19 @@
 """The scripts of recipes/cluster, without a training: tests/launcher/test_two_nodes.py trains with them."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-CLUSTER = Path(__file__).parents[1] / "recipes" / "cluster"
-SCRIPTS = sorted(CLUSTER.glob("*.sh"))
+ROOT = Path(__file__).parents[1]
+CLUSTER = ROOT / "recipes" / "cluster"
+SCRIPTS = sorted(
+    str(path.relative_to(ROOT)) for name in ("recipes", "scripts") for path in (ROOT / name).rglob("*.sh")
+)
 
 
 def shell(script, *arguments, **env):
@@ -18,18 +23,33 @@ def shell(script, *arguments, **env):
         env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PYTHON": sys.executable} | env,
         capture_output=True,
         text=True,
+        timeout=120,
     )
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_scripts_parse(script):
-    assert subprocess.run(["bash", "-n", str(script)]).returncode == 0
+def test_shellcheck_finds_nothing_in_any_script():
+    assert len(SCRIPTS) > 10
+    done = subprocess.run(
+        [shutil.which("shellcheck", path=Path(sys.executable).parent) or "shellcheck", *SCRIPTS],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_no_pipeline_has_a_reader_that_stops_early(script):
+    """Under `pipefail` the writer's SIGPIPE would end the script with status 141."""
+    text = (ROOT / script).read_text()
+    assert not re.search(r"[^|]\|&?\s*(head|read|grep\s+-\w*[qm]|sed\s[^|\n]*q\b|awk\s[^|\n]*\bexit)\b", text)
 
 
 def test_a_recipe_names_the_same_files_whatever_directory_rays_workers_have():
-    recipe = CLUSTER.parent / "tool_calling" / "run_qwen2.5_3b_fsdp.sh"
     done = shell(
-        f"cd /tmp && exec {recipe}", DRY_RUN="options", TRAIN_FILES="[a,b]", VAL_FILES="val", OUTPUT="out"
+        f"cd /tmp && exec {ROOT / 'recipes' / 'tool_calling.sh'} 3b",
+        DRY_RUN="options",
+        TRAIN_FILES="[a,b]",
+        VAL_FILES="val",
+        OUTPUT="out",
     )
     options = done.stdout.splitlines()
     assert "data.train_files=[a,b]" in options

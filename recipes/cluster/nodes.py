@@ -1,7 +1,7 @@
 """Waits until a Ray cluster has all its nodes, and checks that they would run the same code.
 
-A node with another verl, or an older copy of this plugin, joins Ray without complaint, and then fails or, worse,
-trains otherwise in the middle of a run. `RAY_ADDRESS` names the cluster.
+Ray accepts a node that has another verl or an older copy of this plugin; such a node fails later, or silently trains
+differently. `RAY_ADDRESS` names the cluster.
 """
 
 import argparse
@@ -15,7 +15,8 @@ PACKAGES = ("rvpo-verl", "verl", "torch", "transformers", "TransferQueue", "vllm
 
 
 def software() -> dict[str, str]:
-    """Versions of what training depends on, on the node where this runs; of the plugin the code itself as well."""
+    """Versions of PACKAGES on the node that runs this, and a hash of the plugin's source code."""
+    # Ray sends this function to nodes that cannot import this file, so it imports what it uses.
     import hashlib
     import importlib.metadata
     import importlib.util
@@ -36,28 +37,24 @@ def software() -> dict[str, str]:
     return found | {"rvpo_verl's code": code.hexdigest()[:12]}
 
 
-def alive() -> list[dict]:
-    return [node for node in ray.nodes() if node["Alive"]]
-
-
 def wait(count: int, seconds: float) -> list[dict]:
-    """The nodes, the head first, once there are `count`."""
+    """Returns the live nodes, the head first, once there are `count`; exits after `seconds`."""
     deadline = time.monotonic() + seconds
-    while len(nodes := alive()) < count:
+    while len(nodes := [node for node in ray.nodes() if node["Alive"]]) < count:
         if time.monotonic() > deadline:
             joined = ", ".join(node["NodeManagerAddress"] for node in nodes)
             sys.exit(
-                f"{len(nodes)} of {count} nodes joined in {seconds:g} s: {joined}. The others' logs say why."
+                f"{len(nodes)} of {count} nodes joined in {seconds:g} s: {joined}. See the other nodes' logs."
             )
         time.sleep(0.5)
     return sorted(nodes, key=lambda node: "node:__internal_head__" not in node["Resources"])
 
 
 def differences(nodes: list[dict]) -> list[str]:
-    """What is not on a node as it is on the head, and what is nowhere though training needs it."""
+    """Differences between the head's software and each node's, and required packages that the head lacks."""
     task = ray.remote(num_cpus=0)(software)
-    on_its_node = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
-    head, *others = ray.get([task.options(scheduling_strategy=where).remote() for where in on_its_node])
+    on_node = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+    head, *others = ray.get([task.options(scheduling_strategy=strategy).remote() for strategy in on_node])
     problems = [
         f"{package} is not installed" for package in ("rvpo-verl", "verl") if head[package] == "not installed"
     ]
@@ -72,8 +69,8 @@ def differences(nodes: list[dict]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=1, help="nodes that there must be")
-    parser.add_argument("--seconds", type=float, default=300, help="in which they must have joined")
+    parser.add_argument("--count", type=int, default=1, help="number of nodes to wait for")
+    parser.add_argument("--seconds", type=float, default=300, help="how long to wait for them")
     arguments = parser.parse_args()
     ray.init(log_to_driver=False, logging_level="warning")
     nodes = wait(arguments.count, arguments.seconds)

@@ -1,32 +1,29 @@
 # shellcheck shell=bash
-# Sourced by the scripts of this folder: a Ray cluster that lives as long as the processes which hold its nodes.
-# A node is `ray start --block`: when that process ends, so does the node with all that runs on it, and nothing else;
-# `ray stop` would end every Ray of the user on that machine.
+# Sourced by the scripts of this folder: a Ray cluster whose nodes live as long as the processes that started them.
+# A node is a process `ray start --block`. When it ends, the node ends with everything that runs on it, and no other
+# Ray does; `ray stop`, which `ray symmetric-run` calls, ends every Ray of the user on the machine.
 
 # ------------------------------------------- user-adjustable -------------------------------------------
 PYTHON=${PYTHON:-python3}                       # the one with verl and this package, on every node
-HEAD_ADDRESS=${HEAD_ADDRESS:-}                  # of this node, where it has several; else Ray finds one
+HEAD_ADDRESS=${HEAD_ADDRESS:-}                  # of this node, if it has several; empty lets Ray choose
 HEAD_PORT=${HEAD_PORT:-}                        # empty takes a free one
 RAY_OPTIONS=${RAY_OPTIONS:-}                    # more options of `ray start`, on every node
-HEAD_OPTIONS=${HEAD_OPTIONS:-}                  # and on the head alone
+HEAD_OPTIONS=${HEAD_OPTIONS:-}                  # and on the head only
 JOIN_SECONDS=${JOIN_SECONDS:-300}               # until all nodes must have joined
-STOP_SECONDS=${STOP_SECONDS:-20}                # that they have for a clean end
+STOP_SECONDS=${STOP_SECONDS:-20}                # between SIGTERM and SIGKILL
 LOGS=${LOGS:-logs/cluster/$(date +%Y%m%d-%H%M%S)-$$}
-FORWARD=${FORWARD:-}                            # names of more variables that every node gets
+FORWARD=${FORWARD:-}                            # names of more variables to pass to every node
 # --------------------------------------------------------------------------------------------------------
 
 CLUSTER=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-NODE_LOST=75                                    # exit status: not the run's fault, starting again goes on
-declare -A NODES=()                             # name -> process that holds the node
-RUN=
+NODE_LOST=75                                    # exit status: a node failed; the same command resumes
+declare -A NODES=()                             # name -> process that runs the node
+RUN=                                            # process of the run
+source "$CLUSTER/../free_port.sh"
 
 ray() { "$PYTHON" -m ray.scripts.scripts "$@"; }
 
-free_port() {
-  "$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])'
-}
-
-# The exported variables that every node needs, one a line. Extra arguments: names of more of them.
+# Prints the names of the exported variables that every node needs, one per line. Arguments: more names to include.
 forwarded() {
   local name
   for name in $(compgen -e); do
@@ -40,7 +37,7 @@ forwarded() {
   done
 }
 
-# Sets what the head and whoever joins it have to agree on: RAY_ADDRESS, and a secret of this cluster alone.
+# Sets what all nodes must share: RAY_ADDRESS, and an authentication token for this cluster only.
 prepare_cluster() {
   mkdir -p "$LOGS"
   LOGS=$(realpath "$LOGS")
@@ -52,7 +49,7 @@ prepare_cluster() {
   export VERL_USE_EXTERNAL_MODULES=${VERL_USE_EXTERNAL_MODULES:-rvpo_verl}
 }
 
-# Becomes the head. Run on its node.
+# Replaces this process by the head node.
 start_head() {
   local options address=$RAY_ADDRESS
   read -ra options <<<"$RAY_OPTIONS $HEAD_OPTIONS"
@@ -61,29 +58,29 @@ start_head() {
     --node-ip-address="${address%:*}" --port="${address##*:}" "${options[@]}"
 }
 
-# Becomes a worker of the cluster at RAY_ADDRESS. Run on its node; NODE_ADDRESS, where set there, is its address.
+# Replaces this process by a worker node of the cluster at RAY_ADDRESS. NODE_ADDRESS, if set there, is its address.
 join_cluster() {
   local options
   read -ra options <<<"$RAY_OPTIONS ${NODE_ADDRESS:+--node-ip-address=$NODE_ADDRESS}"
   exec "$PYTHON" -m ray.scripts.scripts start --block --disable-usage-stats --address="$RAY_ADDRESS" "${options[@]}"
 }
 
-# Runs a command until it ends, or standard input does or is silent for a minute: so a node ends with the connection
-# that started it, even one that broke unnoticed.
+# Runs a command until it ends, standard input ends, or standard input is silent for a minute. A node therefore ends
+# with the ssh connection that started it, also when that connection broke without a message.
 while_connected() {
   exec 3<&0
   ("$@") </dev/null 3<&- &
   local node=$!
   while read -r -t 60 _ <&3; do :; done &
-  local connection=$! told=
-  trap 'told=1' TERM HUP
-  while [ -z "$told" ] && kill -0 "$node" 2>/dev/null && kill -0 "$connection" 2>/dev/null; do sleep 1; done
-  STOP_SECONDS=$((STOP_SECONDS / 2)) end "$node" # before whoever told this to end loses patience
+  local connection=$! stopped=
+  trap 'stopped=1' TERM HUP
+  while [ -z "$stopped" ] && kill -0 "$node" 2>/dev/null && kill -0 "$connection" 2>/dev/null; do sleep 1; done
+  STOP_SECONDS=$((STOP_SECONDS / 2)) end "$node" # before the sender of the signal sends SIGKILL
   kill "$connection" 2>/dev/null || true
   wait "$node"
 }
 
-# hold NAME COMMAND...: a node that lives as long as the command, with its output in LOGS/NAME.log.
+# hold NAME COMMAND...: starts the command as the node NAME, with its output in LOGS/NAME.log.
 hold() {
   local name=$1
   shift
@@ -91,7 +88,7 @@ hold() {
   NODES[$name]=$!
 }
 
-# The name of a node whose process has ended, if there is one.
+# Prints the name of a node whose process has ended, if there is one.
 lost_node() {
   local name
   for name in "${!NODES[@]}"; do
@@ -102,7 +99,7 @@ lost_node() {
   done
 }
 
-# supervise COMMAND...: runs it, and ends it with NODE_LOST as soon as a node is lost, as it might wait for that for ever.
+# supervise COMMAND...: runs it; when a node is lost, ends it and returns NODE_LOST, because verl would wait forever.
 supervise() {
   local lost status=0
   "$@" &
@@ -112,30 +109,30 @@ supervise() {
   [ -n "$lost" ] && end "$RUN"
   wait "$RUN" || status=$?
   RUN=
-  if [ "$status" -ne 0 ] && [ -z "$lost" ]; then # the run may have noticed first
+  if [ "$status" -ne 0 ] && [ -z "$lost" ]; then # the run may fail before the node's process has ended
     sleep 3
     lost=$(lost_node)
   fi
   if [ "$status" -ne 0 ] && [ -n "$lost" ]; then
-    echo "Node $lost is lost; its output: $LOGS/$lost.log. Starting again goes on from the last checkpoint." >&2
+    echo "Node $lost is lost; its output: $LOGS/$lost.log. The same command resumes from the last checkpoint." >&2
     tail -n 20 "$LOGS/$lost.log" >&2
     return "$NODE_LOST"
   fi
   return "$status"
 }
 
-# Waits until the cluster has so many nodes, all with the same versions of all that matters.
+# wait_for_nodes COUNT: waits until that many nodes have joined, and checks that they have the same software.
 wait_for_nodes() {
-  # A node lost this early was most likely started wrongly: no NODE_LOST, nothing starts again by itself.
+  # A node that is lost this early was probably configured wrongly, so NODE_LOST, which means "try again", is not used.
   supervise "$PYTHON" "$CLUSTER/nodes.py" --count "$1" --seconds "$JOIN_SECONDS" || return 1
 }
 
-# Runs a recipe on the cluster, with its output also in LOGS/run.log.
+# run_on_cluster COMMAND...: runs a recipe, with its output also in LOGS/run.log.
 run_on_cluster() {
   supervise "$@" > >(tee "$LOGS/run.log") 2>&1
 }
 
-# Ends processes: politely, and after STOP_SECONDS for good.
+# end PID...: sends SIGTERM, and SIGKILL after STOP_SECONDS.
 end() {
   local deadline=$((SECONDS + STOP_SECONDS))
   kill "$@" 2>/dev/null || true
@@ -143,17 +140,17 @@ end() {
   kill -KILL "$@" 2>/dev/null || true
 }
 
-# Ends the run and every node that was started here, whatever state they are in.
+# Ends the run and every node that was started here.
 stop_cluster() {
   [ -z "$RUN" ] || end "$RUN"
   local head=${NODES[head]:-}
   unset 'NODES[head]'
-  end "${NODES[@]}"                             # all at once, and before the head, which they take their leave of
+  end "${NODES[@]}"                             # together, and before the head, from which workers deregister
   [ -z "$head" ] || end "$head"
   NODES=() RUN=
 }
 
-# From here on this script's end, for whatever reason, is the cluster's.
+# From here on the cluster ends with this script, also when a signal ends it.
 stop_cluster_at_exit() {
   trap stop_cluster EXIT
   trap 'exit 143' TERM

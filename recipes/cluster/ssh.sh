@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A recipe on machines that ssh reaches, this one the head and HOSTS the others:
-#   HOSTS="b c" ./ssh.sh ../tool_calling/run_qwen2.5_3b_fsdp.sh [OPTION=VALUE ...]
-# On every machine this folder, the working directory, data, models and OUTPUT lie at the same path. The cluster ends
-# with this script, whichever way that ends. Exit status 75: a machine was lost, and the same command goes on.
+# Runs a recipe on machines that ssh reaches: this one is the head, HOSTS are the others.
+#   HOSTS="b c" recipes/cluster/ssh.sh recipes/tool_calling.sh 3b [OPTION=VALUE ...]
+# This folder, the working directory, data, models and OUTPUT must have the same path on every machine. The cluster ends
+# with this script, also when a signal ends it. Exit status 75: a machine was lost, and the same command resumes.
 set -euo pipefail
 
 # ------------------------------------------- user-adjustable -------------------------------------------
@@ -12,13 +12,13 @@ SSH=${SSH:-ssh -o BatchMode=yes -o ServerAliveInterval=15 -o ServerAliveCountMax
 
 source "$(dirname "${BASH_SOURCE[0]}")/ray.sh"
 
-[ $# -gt 0 ] || { echo "usage: HOSTS=\"b c\" $0 RECIPE [OPTION=VALUE ...]" >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: HOSTS=\"b c\" $0 RECIPE SIZE [OPTION=VALUE ...]" >&2; exit 2; }
 read -ra HOSTS <<<"$HOSTS"
 read -ra SSH <<<"$SSH"
 export NNODES=$((1 + ${#HOSTS[@]}))
 
-# What another machine does to join. It goes through standard input, not the command line, where all could read the
-# keys in it; after it a line now and then says that this side lives. Without them the node ends.
+# Prints the script that another machine runs to join. It contains keys, so it is sent through standard input and not on
+# a command line, which every user can read. An empty line every 5 s then tells the node that this side is alive.
 join_script() {
   local names
   readarray -t names < <(forwarded PYTHON RAY_OPTIONS)

@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# A recipe on a Ray cluster that runs already:
-#   RAY_ADDRESS=http://HEAD:8265 ./submit.sh recipes/tool_calling/run_qwen2.5_3b_fsdp.sh [OPTION=VALUE ...]
-# Nothing is uploaded: recipe, data, models and OUTPUT are found in REMOTE_DIR on the cluster. What the environment sets
-# of the recipe's variables goes along. Whoever sees Ray's dashboard sees them: keys that they should not see belong
-# in the environment of the nodes.
+# Submits a recipe to a running Ray cluster with `ray job submit`:
+#   RAY_ADDRESS=http://HEAD:8265 recipes/cluster/submit.sh recipes/tool_calling.sh 3b [OPTION=VALUE ...]
+# Nothing is uploaded: recipe, data, models and OUTPUT are in REMOTE_DIR on the cluster. Recipe variables that are set in
+# the environment are passed on, and everyone with access to Ray's dashboard can read them: set secret keys in the
+# environment of the nodes instead.
 set -euo pipefail
 
 # ------------------------------------------- user-adjustable -------------------------------------------
 RAY_ADDRESS=${RAY_ADDRESS:?"of the cluster's dashboard, such as http://HEAD:8265"}
 REMOTE_DIR=${REMOTE_DIR:-$PWD}                  # on the cluster; the working directory of the recipe
-REMOTE_PYTHON=${REMOTE_PYTHON:-python3}         # there
+REMOTE_PYTHON=${REMOTE_PYTHON:-python3}         # on the cluster
 SUBMIT_OPTIONS=${SUBMIT_OPTIONS:-}              # of `ray job submit`, such as --no-wait
 # --------------------------------------------------------------------------------------------------------
 
 source "$(dirname "${BASH_SOURCE[0]}")/ray.sh"
 
-[ $# -gt 0 ] || { echo "usage: RAY_ADDRESS=http://HEAD:8265 $0 RECIPE [OPTION=VALUE ...]" >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: RAY_ADDRESS=http://HEAD:8265 $0 RECIPE SIZE [OPTION=VALUE ...]" >&2; exit 2; }
 export VERL_USE_EXTERNAL_MODULES=${VERL_USE_EXTERNAL_MODULES:-rvpo_verl}
-export RAY_OVERRIDE_JOB_RUNTIME_ENV=1           # else Ray refuses that a recipe sets one of these itself
+export RAY_OVERRIDE_JOB_RUNTIME_ENV=1           # otherwise Ray refuses a variable that the recipe sets too
 read -ra SUBMIT_OPTIONS <<<"$SUBMIT_OPTIONS"
 
 # Every variable that a recipe reads as NAME=${NAME:-...}.

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Serves a judge with vLLM on GPUs or a node of its own, and says where once it answers:
-#   ./serve_vllm.sh [OPTION OF vllm serve ...]        # stays in the foreground; Ctrl-C ends it
-# prints `JUDGE_URL=http://HOST:PORT/v1`, and writes the address to JUDGE_URL_FILE, for another node to read:
-#   JUDGE_URL=$(cat judge.url) ../rubrics/run_qwen2.5_7b_fsdp.sh
-# A key that clients must send: VLLM_API_KEY.
+# Serves a judge with vLLM on separate GPUs or a separate node:
+#   recipes/judge/serve_vllm.sh [OPTION OF vllm serve ...]    # stays in the foreground; Ctrl-C ends it
+# Once the judge answers, prints `JUDGE_URL=http://HOST:PORT/v1` and writes the address to JUDGE_URL_FILE:
+#   JUDGE_URL=$(cat judge.url) recipes/rubrics.sh 7b
+# VLLM_API_KEY sets a key that clients must send.
 set -euo pipefail
 
 # ------------------------------------------- user-adjustable -------------------------------------------
@@ -20,9 +20,8 @@ JUDGE_START_SECONDS=${JUDGE_START_SECONDS:-1800} # for loading the model
 VLLM=${VLLM:-vllm}
 # --------------------------------------------------------------------------------------------------------
 
-if [ -z "$JUDGE_PORT" ]; then
-  JUDGE_PORT=$(python3 -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')
-fi
+source "$(dirname "${BASH_SOURCE[0]}")/../free_port.sh"
+JUDGE_PORT=${JUDGE_PORT:-$(free_port)}
 [ -n "$JUDGE_GPUS" ] && export CUDA_VISIBLE_DEVICES=$JUDGE_GPUS
 
 SERVER=(
@@ -36,7 +35,7 @@ SERVER=(
   --gpu-memory-utilization "$JUDGE_MEMORY"
   --enable-prefix-caching                       # the criteria of one answer share question and answer
 )
-rm -f "$JUDGE_URL_FILE"                         # of an earlier server
+rm -f "$JUDGE_URL_FILE"                         # written by an earlier server
 "$VLLM" "${SERVER[@]}" "$@" &
 server=$!
 trap 'rm -f "$JUDGE_URL_FILE"; kill "$server" 2>/dev/null; wait "$server"' EXIT
@@ -45,7 +44,7 @@ trap 'exit 130' INT
 
 until curl --silent --fail --output /dev/null --max-time 5 "http://localhost:$JUDGE_PORT/health"; do
   if ! kill -0 "$server" 2>/dev/null; then
-    echo "The judge ended before it was ready; its own output above says why." >&2
+    echo "The judge ended before it was ready; its output above says why." >&2
     exit 1
   fi
   if [ "$SECONDS" -ge "$JUDGE_START_SECONDS" ]; then
@@ -56,6 +55,6 @@ until curl --silent --fail --output /dev/null --max-time 5 "http://localhost:$JU
 done
 
 url=http://$JUDGE_HOST:$JUDGE_PORT/v1
-echo "$url" >"$JUDGE_URL_FILE.part" && mv "$JUDGE_URL_FILE.part" "$JUDGE_URL_FILE" # whole, or not there
+echo "$url" >"$JUDGE_URL_FILE.part" && mv "$JUDGE_URL_FILE.part" "$JUDGE_URL_FILE" # atomically
 echo "JUDGE_URL=$url"
 wait "$server"

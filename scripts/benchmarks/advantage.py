@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.rows import Row, median_ms, medians_ms
-from rvpo_verl.attach.estimator import CONTEXT, AdvantageContext, compute_rvpo_advantage
-from rvpo_verl.core import advantage as math
+from rvpo_verl.core import AggregationContext, RewardBatch, Settings, compute
+from rvpo_verl.core.advantage import advantage, broadcast
 from rvpo_verl.rewards.vector import RewardVector
 
 
@@ -44,7 +44,7 @@ WORKLOADS = [
     Workload(2048, 2, 4, 1024),
     Workload(1536, 17, 16, 2048, at_least=100, writes=2),
     Workload(1536, 17, 16, 2048, ragged=True, at_least=100, writes=2),
-    # GDPO needs half a minute here, and no second time to be told apart from this.
+    # GDPO needs half a minute here; one call is enough to see the difference.
     Workload(16384, 17, 16, 2048, peer_repeats=1, at_least=100, writes=2),
 ]
 LARGE = Workload(131072, 17, 16, 2048)
@@ -56,7 +56,7 @@ JSON = "most of it is reading the rewards, a kilobyte of JSON a response, which 
 
 
 class Batch:
-    """One batch, as tensors, and as verl and a reward manager hand it over."""
+    """One batch, as tensors, and as verl and a reward manager represent it."""
 
     def __init__(self, workload: Workload, device: str):
         rng = np.random.default_rng(0)
@@ -83,29 +83,14 @@ class Batch:
         return [RewardVector(scores, dict.fromkeys(scores, 1.0)).dumps() for scores in rows]
 
     def rvpo(self) -> Tensor:
-        result = math.advantage(self.rewards_BM, self.group_B, self.mask_BT.sum(dim=1))
-        return math.broadcast(result.advantage_B, self.mask_BT)
+        batch = RewardBatch(self.rewards_BM, self.group_B, self.mask_BT.sum(dim=1))
+        return broadcast(advantage(batch, Settings(), AggregationContext()).advantage_B, self.mask_BT)
 
-    def estimator(self, vectors: list[str]) -> Callable[[], Any]:
-        """All that a trainer pays: from text to advantages and metrics."""
-        rows = len(vectors)
-        token_level_rewards = torch.zeros((), device=self.mask_BT.device).expand(self.mask_BT.shape)
-
-        def call() -> None:
-            context = AdvantageContext(
-                vectors=[RewardVector.loads(vector) for vector in vectors],
-                is_padding_B=np.zeros(rows, dtype=bool),
-                owner_B=np.arange(rows),
-                step=1,
-                total_steps=1,
-            )
-            token = CONTEXT.set(context)
-            try:
-                compute_rvpo_advantage(token_level_rewards, self.mask_BT, index=self.uid_B)
-            finally:
-                CONTEXT.reset(token)
-
-        return call
+    def whole_step(self, vectors: list[str]) -> Tensor:
+        """All that a trainer pays: from the managers' text to advantages and metrics."""
+        scores = [RewardVector.loads(vector) for vector in vectors]
+        batch = RewardBatch.from_vectors(scores, self.uid_B, self.mask_BT.sum(dim=1))
+        return broadcast(compute(batch, step=1, total_steps=1).advantages_B, self.mask_BT)
 
     def gdpo(self) -> Callable[[], Any]:
         from verl.trainer.ppo.core_algos import compute_gdpo_outcome_advantage
@@ -138,24 +123,15 @@ def _measure(workload: Workload, device: str) -> list[Row]:
     batch = Batch(workload, device)
     write_once = partial(torch.full, batch.mask_BT.shape, 1.0, device=device)
     ours, write = medians_ms([batch.rvpo, write_once], REPEATS, device)
-    step = median_ms(batch.estimator(batch.vectors()), REPEATS, device)
+    step = median_ms(partial(batch.whole_step, batch.vectors()), REPEATS, device)
     output = batch.mask_BT.numel() * torch.float32.itemsize
     extra = max(_peak_bytes(batch.rvpo, device) / output - 1, 0.0)
     gdpo = median_ms(batch.gdpo(), workload.peer_repeats, device, warm_up=0)
     calls = f"GDPO: {workload.peer_repeats} calls"
-    fast = workload.at_least
     bound = f"memory: writing the output once and doing nothing else is {gdpo / write:.0f}× faster than GDPO"
+    gdpo_row = partial(Row, unit="ms", peer=gdpo, peer_name="GDPO", at_least=workload.at_least)
     return [
-        Row(
-            f"advantage + broadcast {workload}",
-            ours,
-            "ms",
-            gdpo,
-            "GDPO",
-            at_least=fast,
-            remark=calls,
-            if_missed=bound,
-        ),
+        gdpo_row(f"advantage + broadcast {workload}", ours, remark=calls, if_missed=bound),
         Row(
             "… against writing its output once",
             ours,
@@ -166,7 +142,7 @@ def _measure(workload: Workload, device: str) -> list[Row]:
             if_missed=MASK,
         ),
         Row("… memory beside the output", extra, "outputs", at_most=1),
-        Row("… whole step, with JSON and metrics", step, "ms", gdpo, "GDPO", at_least=fast, if_missed=JSON),
+        gdpo_row("… whole step, with JSON and metrics", step, if_missed=JSON),
     ]
 
 
@@ -177,7 +153,7 @@ def _large(device: str) -> Row:
 
 
 def _fresh_memory() -> None:
-    """Every tensor of a megabyte or more in memory of its own, given back when it is freed (glibc).
+    """Makes glibc give every tensor of a megabyte or more separate memory, and return it when it is freed.
 
     As in training, where a step comes once in a minute and its memory is cold; repeating it in the same
     warm memory would time the cache.

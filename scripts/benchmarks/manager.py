@@ -1,10 +1,9 @@
-"""The reward manager: what it adds to the reward functions, and whether these hold up the event loop."""
+"""The reward manager: what it adds to the reward functions, and whether these block the event loop."""
 
 import asyncio
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +44,7 @@ def measure() -> list[Row]:
     tokenizer = build_tokenizer(truths, merges=400)
     batches = [_as_verl(task, tokenizer) for task in tasks]
     ours, peer = _managers(tokenizer)
-    # By turns, each for all responses at once.
+    # In turn, each for all responses at once.
     calls = [
         functions,
         lambda: asyncio.run(_all(scorer.score, samples)),
@@ -87,29 +86,28 @@ def _waiting() -> list[Row]:
 
 def _stalls() -> list[Row]:
     """The longest time for which the event loop did not run while slow rewards did, for several responses."""
-    rows = []
-    for function, what in (("sleep", "that wait"), ("compute", "that compute in Python")):
-        scorer, slow = _slow(function), getattr(slow_rewards, function)
-        ours = _longest_gap(scorer.score, [Sample("")] * RESPONSES_AT_ONCE)
-        peer = _longest_gap(
-            lambda _, slow=slow: asyncio.to_thread(slow, ""), [None] * SLOW_REWARDS * RESPONSES_AT_ONCE
-        )
-        rows.append(
-            Row(f"longest stall of the event loop, rewards {what}", ours, "ms", peer, "asyncio.to_thread")
-        )
-    in_the_loop = SLOW_REWARDS * RESPONSES_AT_ONCE * 10
-    rows[0] = replace(
-        rows[0],
-        at_most=10,
-        peer=None,
-        peer_name="",
-        remark=f"10 ms is one reward; in the loop it would be {in_the_loop} ms",
+
+    def ours(function: str) -> float:
+        return _longest_gap(_slow(function).score, [Sample("")] * RESPONSES_AT_ONCE)
+
+    calls = SLOW_REWARDS * RESPONSES_AT_ONCE
+    in_threads = _longest_gap(lambda _: asyncio.to_thread(slow_rewards.compute, ""), [None] * calls)
+    what = "longest stall of the event loop, rewards that"
+    in_the_loop = f"10 ms is one reward; in the loop it would be {10 * calls} ms"
+    one_thread = (
+        "the interpreter runs one thread at a time, each for 5 ms: use processes for rewards that compute"
     )
-    rows[1] = replace(
-        rows[1],
-        remark="the interpreter runs one thread at a time, each for 5 ms: computing belongs into processes",
-    )
-    return rows
+    return [
+        Row(f"{what} wait", ours("sleep"), "ms", at_most=10, remark=in_the_loop),
+        Row(
+            f"{what} compute in Python",
+            ours("compute"),
+            "ms",
+            in_threads,
+            "asyncio.to_thread",
+            remark=one_thread,
+        ),
+    ]
 
 
 def _longest_gap(call: Callable[[Any], Any], arguments: list[Any]) -> float:

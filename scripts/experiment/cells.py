@@ -13,9 +13,9 @@ SETTINGS = ("rewards", "group_size", "answers", "steps", "flipped", "verdicts")
 
 class Cells:
     def __init__(self, results: Sequence[Result]) -> None:
-        # In one order, whatever the file's: sums round alike, and the same runs give the same report.
+        # Sorted, so that sums round in the same way and the same runs give the same report.
         self.results = sorted(results, key=lambda result: astuple(result.run))
-        # A grid of its own length, as the quick one, is compared with itself.
+        # Results without the default length, as those of the quick grid, are compared at their own length.
         steps = sorted({result.run.steps for result in results})
         self.steps = DEFAULTS["steps"] if DEFAULTS["steps"] in steps else steps[0]
 
@@ -33,3 +33,18 @@ class Cells:
     def methods(self, task: str, **setting: object) -> list[str]:
         """Those with runs, in their usual order."""
         return [name for name in METHODS if self(task, name, **setting)]
+
+    def by_setting(self, task: str, name: str, values: Sequence[object]) -> dict[str, list[list[Result]]]:
+        """Runs for each value of one setting, of the methods that have all values, in their usual order.
+
+        Only checkpoints that every value has: the main grid has more than the others.
+        """
+        columns = [{method: self(task, method, **{name: value}) for method in METHODS} for value in values]
+        methods = [method for method in METHODS if all(column[method] for column in columns)]
+        shared = set.intersection(
+            *({run.run.checkpoint for method in methods for run in column[method]} for column in columns)
+        )
+        return {
+            method: [[run for run in column[method] if run.run.checkpoint in shared] for column in columns]
+            for method in methods
+        }

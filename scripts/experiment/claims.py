@@ -1,16 +1,16 @@
 """The paper's claims, each with a rule that the results either follow or do not."""
 
+import math
 import statistics as stdlib
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
 
 from experiment import statistics as stats
 from experiment.cells import Cells
 from experiment.grid import TASKS
 from experiment.methods import METHODS
 from experiment.results import Result
+from experiment.tables import p_value
 
 REPRODUCED, NOT, PARTLY, UNTESTED = "reproduced", "not reproduced", "in part", "not testable here"
 MISSING = "no such runs among these results"
@@ -29,8 +29,16 @@ class Claim:
 
 
 def claims(cells: Cells) -> list[Claim]:
-    checks = [_neglect, _curriculum, _fixed, _collapse, _aggressive, _variance, _speed, _settings, _judge]
-    return [check(cells) for check in checks] + [
+    return [
+        _neglect(cells),
+        _better(cells, "RVPO with k from 0.5 to 2 keeps what GDPO neglects", "rising", "gdpo"),
+        _better(cells, "RVPO with a fixed k = 2 does", "k2", "gdpo"),
+        _collapse(cells),
+        _aggressive(cells),
+        _better(cells, "softmin is better than the explicit variance penalty", "k2", "variance"),
+        _speed(cells),
+        _settings(cells),
+        _judge(cells),
         Claim("HealthBench, GPQA-Diamond and BFCL at 1.5B to 14B parameters", UNTESTED, "no such model here"),
         Claim(
             "under 1% more training time", UNTESTED, "a tiny policy says nothing about a large one's share"
@@ -51,15 +59,6 @@ def _neglect(cells: Cells) -> Claim:
     return Claim(
         "under GDPO a success on one reward pays for a failure on another", _all(fell, runs), evidence
     )
-
-
-def _curriculum(cells: Cells) -> Claim:
-    text = "RVPO with k from 0.5 to 2 keeps what GDPO neglects"
-    return _better(cells, text, "rising", "gdpo")
-
-
-def _fixed(cells: Cells) -> Claim:
-    return _better(cells, "RVPO with a fixed k = 2 does", "k2", "gdpo")
 
 
 def _collapse(cells: Cells) -> Claim:
@@ -86,15 +85,11 @@ def _aggressive(cells: Cells) -> Claim:
     for name in ("k5", "min"):
         test = stats.compare(cells("shortcut", "rising"), cells("shortcut", name), stats.met)
         worse += test.difference < 0 and test.p < LEVEL
-        parts.append(f"{METHODS[name].label} against k 0.5 to 2 {test.difference:+.2f} ({_p(test.p)})")
+        parts.append(f"{METHODS[name].label} against k 0.5 to 2 {test.difference:+.2f} ({p_value(test.p)})")
     verdict = REPRODUCED if worse == 2 else PARTLY if worse else NOT
     if test.pairs < FEWEST_PAIRS:
         verdict = UNTESTED
     return Claim(text, verdict, "shortcut: " + "; ".join(parts))
-
-
-def _variance(cells: Cells) -> Claim:
-    return _better(cells, "softmin is better than the explicit variance penalty", "k2", "variance")
 
 
 def _speed(cells: Cells) -> Claim:
@@ -103,10 +98,9 @@ def _speed(cells: Cells) -> Claim:
     for task in TASKS:
         if not cells(task, "gdpo") or not cells(task, "rising"):
             continue
-        figure = _steps_of(("format", "correct"))
-        test = stats.compare(cells(task, "gdpo"), cells(task, "rising"), figure)
+        test = stats.compare(cells(task, "gdpo"), cells(task, "rising"), _steps_of_tool_calling)
         faster += test.difference < 0 and test.p < LEVEL
-        parts.append(f"{task} {test.difference:+.0f} steps ({_p(test.p)})")
+        parts.append(f"{task} {test.difference:+.0f} steps ({p_value(test.p)})")
         pairs = max(pairs, test.pairs)
     verdict = REPRODUCED if faster == len(parts) else PARTLY if faster else NOT
     if pairs < FEWEST_PAIRS:
@@ -162,26 +156,16 @@ def _better(cells: Cells, text: str, name: str, baseline: str) -> Claim:
         by.append(f"{pair[0]:.2f} → {pair[1]:.2f}")
     evidence = (
         f"shortcut, share meeting all by checkpoint: {', '.join(by)}; {test.difference:+.2f} over {test.pairs} pairs "
-        f"({_p(test.p)})"
+        f"({p_value(test.p)})"
     )
     verdict = REPRODUCED if test.difference > 0.02 and test.p < LEVEL else NOT
     return Claim(text, verdict if test.pairs >= FEWEST_PAIRS else UNTESTED, evidence)
 
 
-def _steps_of(names: tuple[str, ...]) -> Callable[[Result], float]:
-    """Step at which these rewards are learned; the run's length where they never are."""
-
-    def figure(result: Result) -> float:
-        from experiment import tasks
-
-        rewards = tasks.task(result.run.task, result.run.rewards).rewards
-        columns = [rewards.index(name) for name in names]
-        reached = (stats.smooth(stats.attained(result))[:, columns] >= stats.REACHED).all(axis=1)
-        return (
-            float(result.outcome.steps[int(np.argmax(reached))]) if reached.any() else float(result.run.steps)
-        )
-
-    return figure
+def _steps_of_tool_calling(result: Result) -> float:
+    """Step at which format and correctness are learned; the run's length where they never are."""
+    steps = stats.steps_to_reach(result, ("format", "correct"))
+    return steps if math.isfinite(steps) else float(result.run.steps)
 
 
 def _all(some: list, runs: list) -> str:
@@ -190,7 +174,3 @@ def _all(some: list, runs: list) -> str:
 
 def _mean(runs: list[Result], figure: Callable[[Result], float]) -> str:
     return f"{stdlib.fmean(map(figure, runs)):.2f}"
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

@@ -7,12 +7,11 @@ import statistics as stdlib
 from collections.abc import Sequence
 
 from experiment import statistics as stats
-from experiment import tasks
 from experiment.cells import Cells
 from experiment.grid import CONFIRMED
 from experiment.methods import METHODS
 from experiment.results import Result
-from experiment.tables import interval, markdown
+from experiment.tables import interval, markdown, reward_columns, reward_means
 
 CONFIRMS, PARTLY, NOT = "confirmed", "in part", "not confirmed"
 DIFFERS = 0.1
@@ -37,11 +36,7 @@ class Confirmed:
 
 def task_table(confirmed: Confirmed, task: str) -> str:
     """Where the launcher's runs start, and where each method ends: in the loop, then in the launcher."""
-    names = tasks.task(task).rewards
-    columns = [
-        (kind, [i for i, name in enumerate(names) if _kind(name) == kind])
-        for kind in dict.fromkeys(map(_kind, names))
-    ]
+    columns = reward_columns(task)
     body = []
     for checkpoint, methods in [(number, methods) for name, number, methods in CONFIRMED if name == task]:
         cells = {method: confirmed.launcher(task, method, checkpoint) for method in methods}
@@ -49,16 +44,16 @@ def task_table(confirmed: Confirmed, task: str) -> str:
         if not runs:
             continue
         met = f"{stdlib.fmean(run.outcome.met[0] for run in runs):.2f}"
-        first = _means([run.outcome.rewards[0] for run in runs])
-        body.append([str(checkpoint), "before training", "launcher", "", met, *_cells(first, columns)])
+        first = reward_means([run.outcome.rewards[0] for run in runs], columns)
+        body.append([str(checkpoint), "before training", "launcher", "", met, *first])
         for method, cell in cells.items():
             for side, found in (("loop", confirmed.loop(task, method, checkpoint)), ("launcher", cell)):
                 if found:
-                    final = _means([run.outcome.final_rewards for run in found])
+                    final = reward_means([run.outcome.final_rewards for run in found], columns)
                     label, share = METHODS[method].label, interval(stats.bootstrap_met(found))
                     number = str(found[0].run.checkpoint)
-                    body.append([number, label, side, str(len(found)), share, *_cells(final, columns)])
-    head = ["checkpoint", "method", "trained by", "runs", "meets all", *(kind for kind, _ in columns)]
+                    body.append([number, label, side, str(len(found)), share, *final])
+    head = ["checkpoint", "method", "trained by", "runs", "meets all", *columns]
     return markdown(head, body)
 
 
@@ -66,22 +61,17 @@ def pair_table(confirmed: Confirmed) -> str:
     """Whether the difference that the loop shows between two methods is there in each seed of the launcher's."""
     body = []
     for task, checkpoint, (first, second) in CONFIRMED:
-        loop = _difference(*(confirmed.loop(task, method, checkpoint) for method in (first, second)))
+        loop = [confirmed.loop(task, method, checkpoint) for method in (first, second)]
         seeds = _by_seed(*(confirmed.launcher(task, method, checkpoint) for method in (first, second)))
-        if not seeds or loop is None:
+        if not seeds or not all(loop):
             continue
-        agree = [_sign(value) == _sign(loop) for value in seeds]
+        before, after = (stdlib.fmean(map(stats.met, runs)) for runs in loop)
+        agree = [_sign(value) == _sign(after - before) for value in seeds]
         verdict = CONFIRMS if all(agree) else PARTLY if any(agree) else NOT
         change = f"{METHODS[first].label} → {METHODS[second].label}"
         by_seed = ", ".join(f"{value:+.2f}" for value in seeds)
-        body.append([task, str(checkpoint), change, f"{loop:+.2f}", by_seed, f"**{verdict}**"])
+        body.append([task, str(checkpoint), change, f"{after - before:+.2f}", by_seed, f"**{verdict}**"])
     return markdown(["task", "checkpoint", "change of the share", "loop", "launcher, by seed", ""], body)
-
-
-def _difference(first: Sequence[Result], second: Sequence[Result]) -> float | None:
-    if not first or not second:
-        return None
-    return stdlib.fmean(map(stats.met, second)) - stdlib.fmean(map(stats.met, first))
 
 
 def _by_seed(first: Sequence[Result], second: Sequence[Result]) -> list[float]:
@@ -91,16 +81,3 @@ def _by_seed(first: Sequence[Result], second: Sequence[Result]) -> list[float]:
 
 def _sign(difference: float) -> int:
     return 0 if abs(difference) < DIFFERS else 1 if difference > 0 else -1
-
-
-def _means(rewards: Sequence[Sequence[float]]) -> list[float]:
-    return [stdlib.fmean(column) for column in zip(*rewards, strict=True)]
-
-
-def _cells(rewards: Sequence[float], columns: Sequence[tuple[str, Sequence[int]]]) -> list[str]:
-    return [f"{stdlib.fmean(rewards[i] for i in some):.2f}" for _, some in columns]
-
-
-def _kind(name: str) -> str:
-    """Judges, which are alike, are averaged."""
-    return "judges" if name.startswith("judge") else name

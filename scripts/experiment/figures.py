@@ -1,4 +1,4 @@
-"""The report's figures. Colours and markers say who a method belongs to, and are the same in all of them."""
+"""The report's figures. Colors and markers say who a method belongs to, and are the same in all of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +14,9 @@ from experiment.grid import PROTOTYPES, TASKS
 from experiment.methods import METHODS
 
 BASELINES = ("grpo", "gdpo")
-COLOURS = {"baseline": "#6b7280", "paper": "#2563eb", "ours": "#d97706"}
+COLORS = {"baseline": "#6b7280", "paper": "#2563eb", "ours": "#d97706"}
 CURVES = ("grpo", "gdpo", "rising", "k2", "k5", "guarded5")
-CURVE_COLOURS = ("#111827", "#6b7280", "#7c3aed", "#2563eb", "#0d9488", "#d97706")
+CURVE_COLORS = ("#111827", "#6b7280", "#7c3aed", "#2563eb", "#0d9488", "#d97706")
 SETTINGS = {
     "grpo": ("#111827", "o"), "gdpo": ("#6b7280", "s"), "k0.5": ("#93c5fd", "v"), "k2": ("#2563eb", "^"),
     "k5": ("#1e3a8a", "D"), "adaptive": ("#0d9488", "<"), "guarded2": ("#f59e0b", "P"), "guarded5": ("#b45309", "X"),
@@ -35,23 +35,21 @@ def overview(cells: Cells, path: Path) -> None:
             runs = cells(task, name)
             if not runs:
                 continue
-            colour = COLOURS[_kind(name)]
+            color = COLORS[_kind(name)]
             value = stats.bootstrap_met(runs)
-            axis.plot(
-                [value.low, value.high], [row, row], color=colour, linewidth=2.2, solid_capstyle="round"
-            )
-            axis.plot(value.mean, row, "o", color=colour, markersize=6, zorder=3)
+            axis.plot([value.low, value.high], [row, row], color=color, linewidth=2.2, solid_capstyle="round")
+            axis.plot(value.mean, row, "o", color=color, markersize=6, zorder=3)
             for checkpoint in sorted({result.run.checkpoint for result in runs}):
                 mean = np.mean([stats.met(r) for r in runs if r.run.checkpoint == checkpoint])
-                axis.plot(mean, row, "|", color=colour, markersize=9, alpha=0.55)
+                axis.plot(mean, row, "|", color=color, markersize=9, alpha=0.55)
         axis.set_title(task, fontsize=11)
         axis.set_xlim(-0.04, 1.04)
         axis.set_xlabel("share meeting all constraints", fontsize=9)
         axis.grid(axis="x", alpha=0.25)
         _plain(axis)
     axes[0].set_yticks(rows, [METHODS[name].label for name in methods], fontsize=9)
-    handles = [_handle(axes[0], colour) for colour in COLOURS.values()]
-    figure.legend(handles, list(COLOURS), loc="outside upper right", ncols=3, frameon=False, fontsize=9)
+    handles = [_handle(axes[0], color) for color in COLORS.values()]
+    figure.legend(handles, list(COLORS), loc="outside upper right", ncols=3, frameon=False, fontsize=9)
     _save(figure, path)
 
 
@@ -66,14 +64,14 @@ def curves(cells: Cells, task: str, path: Path) -> None:
     for extra in axes[panels:]:
         extra.remove()
     handles, labels = [], []
-    for method, colour in zip(CURVES, CURVE_COLOURS, strict=True):
+    for method, color in zip(CURVES, CURVE_COLORS, strict=True):
         runs = cells(task, method)
         if not runs:
             continue
         steps = runs[0].outcome.steps
         for axis, index in zip(axes, shown, strict=False):
-            _curve(axis, steps, np.array([[e[index] for e in run.outcome.rewards] for run in runs]), colour)
-        line = _curve(axes[len(shown)], steps, np.array([run.outcome.met for run in runs]), colour)
+            _curve(axis, steps, np.array([[e[index] for e in run.outcome.rewards] for run in runs]), color)
+        line = _curve(axes[len(shown)], steps, np.array([run.outcome.met for run in runs]), color)
         handles.append(line)
         labels.append(METHODS[method].label)
     for axis, index in zip(axes, shown, strict=False):
@@ -94,22 +92,17 @@ def settings(cells: Cells, panels: Sequence[tuple[str, str, str, Sequence[int]]]
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     drawn = {}
     for axis, (title, task, name, values) in zip(axes, panels, strict=True):
-        shared = set.intersection(
-            *({r.run.checkpoint for m in SETTINGS for r in cells(task, m, **{name: v})} for v in values)
-        )
-        for method, (colour, marker) in SETTINGS.items():
-            cell = {
-                v: [r for r in cells(task, method, **{name: v}) if r.run.checkpoint in shared] for v in values
-            }
-            if not all(cell.values()):
+        found = cells.by_setting(task, name, values)
+        for method, (color, marker) in SETTINGS.items():
+            if not all(found.get(method, [[]])):
                 continue
-            intervals = [stats.bootstrap_met(runs) for runs in cell.values()]
+            intervals = [stats.bootstrap_met(runs) for runs in found[method]]
             positions = range(len(values))
             low = [value.mean - value.low for value in intervals]
             high = [value.high - value.mean for value in intervals]
             drawn[METHODS[method].label] = axis.errorbar(
                 positions, [value.mean for value in intervals], yerr=[low, high],
-                color=colour, marker=marker, markersize=5, capsize=2, linewidth=1.4,
+                color=color, marker=marker, markersize=5, capsize=2, linewidth=1.4,
             )  # fmt: skip
         if not axis.containers:
             axis.text(0.5, 0.5, "no such runs", transform=axis.transAxes, ha="center", color="#6b7280")
@@ -125,11 +118,11 @@ def settings(cells: Cells, panels: Sequence[tuple[str, str, str, Sequence[int]]]
     _save(figure, path)
 
 
-def _curve(axis: object, steps: Sequence[int], values_RE: np.ndarray, colour: str) -> object:
+def _curve(axis: object, steps: Sequence[int], values_RE: np.ndarray, color: str) -> object:
     smooth = np.stack([stats.smooth(values[:, None])[:, 0] for values in values_RE])
     mean, error = smooth.mean(axis=0), smooth.std(axis=0) / max(len(smooth), 1) ** 0.5
-    axis.fill_between(steps, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
-    return axis.plot(steps, mean, color=colour, linewidth=1.6)[0]
+    axis.fill_between(steps, mean - error, mean + error, color=color, alpha=0.15, linewidth=0)
+    return axis.plot(steps, mean, color=color, linewidth=1.6)[0]
 
 
 def _kind(name: str) -> str:
@@ -138,8 +131,8 @@ def _kind(name: str) -> str:
     return "paper" if METHODS[name].paper else "ours"
 
 
-def _handle(axis: object, colour: str) -> object:
-    return axis.plot([], [], "o-", color=colour)[0]
+def _handle(axis: object, color: str) -> object:
+    return axis.plot([], [], "o-", color=color)[0]
 
 
 def _plain(axis: object) -> None:

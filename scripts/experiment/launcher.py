@@ -16,6 +16,7 @@ from experiment.grid import Run
 from experiment.loop import FINAL_SAMPLES, LONGEST_GRADIENT, Outcome
 from experiment.methods import METHODS, Method
 from experiment.words import MAX_WORDS
+from rvpo_verl.core import Schedule, aggregations
 from rvpo_verl.cpu import launch
 from rvpo_verl.data import rlla
 from rvpo_verl.files import write_parquet
@@ -128,27 +129,29 @@ def method_overrides(method: Method, rewards: tuple[str, ...]) -> list[str]:
     """The estimator: verl's own `grpo` and `gdpo`, `rvpo` for all others.
 
     Raises:
-        ValueError: a variant of this experiment that `algorithm.rvpo` has no option for.
+        ValueError: a method that `algorithm.rvpo` has no option for.
     """
     if method.sum_rewards:
         return ["algorithm.adv_estimator=grpo"]
     if method.name == "gdpo":
         return ["algorithm.adv_estimator=gdpo", f"+algorithm.gdpo_reward_keys=[{','.join(rewards)}]"]
-    if method.variant is not None or method.target is not None or method.shrink:
+    if method.target is not None or method.shrink:
         raise ValueError(
-            f"method={method.name!r} is code of this experiment; algorithm.rvpo has no option for it"
+            f"method={method.name!r} sets k or Z by code of this experiment; algorithm.rvpo has no option for it"
         )
-    k = method.k
-    if hasattr(k, "schedule"):
-        k = f"{{schedule:{k.schedule},from:{k.from_},to:{k.to},over:{k.over}}}"
+    settings, k = method.settings, method.settings.k
+    target = f"{settings.aggregation.__module__}:{settings.aggregation.__name__}"
+    registered = {target: name for name, target in aggregations.available().items()}
+    if isinstance(k, Schedule):
+        k = f"{{schedule:{k.shape},from:{k.start},to:{k.end},over:{k.over or 'run'}}}"
     return [
         "algorithm.adv_estimator=rvpo",
-        f"algorithm.rvpo.aggregation={method.aggregation}",
+        f"algorithm.rvpo.aggregation='{registered.get(target, target)}'",
         f"algorithm.rvpo.k={k}",
-        f"algorithm.rvpo.beta={method.beta}",
-        f"algorithm.rvpo.constant_rewards={method.constant_rewards}",
-        f"algorithm.rvpo.bonus={method.bonus}",
-        f"algorithm.rvpo.center_groups={str(method.center_groups).lower()}",
+        f"algorithm.rvpo.beta={settings.beta}",
+        f"algorithm.rvpo.constant_rewards={settings.constant_rewards}",
+        f"algorithm.rvpo.bonus={settings.bonus}",
+        f"algorithm.rvpo.center_groups={str(settings.center_groups).lower()}",
     ]
 
 

@@ -134,7 +134,7 @@ def _score(task: tasks.Task, words_RNT: Tensor, prompts_RNF: Tensor) -> Tensor:
 
 
 class _Evaluator:
-    """Collects the outcomes, on held-out prompts and with random numbers of its own."""
+    """Collects the outcomes, on held-out prompts, with a separate random generator."""
 
     def __init__(self, task: tasks.Task, runs: Sequence[Run]) -> None:
         self.task, self.runs = task, runs

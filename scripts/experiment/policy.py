@@ -27,7 +27,7 @@ class Sampled:
     """1 on the words of the answer, its END included."""
 
 
-def initialise(runs: int, generator: torch.Generator) -> Parameters:
+def initialize(runs: int, generator: torch.Generator) -> Parameters:
     """Parameters of `runs` policies, each drawn anew."""
 
     def draw(*shape: int, scale: float) -> Tensor:

@@ -64,7 +64,7 @@ def write(results: Sequence[Result], confirmed: Sequence[Result], docs: Path) ->
 def _places(cells: Cells, confirmed: Confirmed) -> dict[str, Callable[..., str]]:
     return {
         "runs": lambda: str(len(cells.results)),
-        "parameters": lambda: f"{policy.size(policy.initialise(1, torch.Generator())):,}",
+        "parameters": lambda: f"{policy.size(policy.initialize(1, torch.Generator())):,}",
         "main": lambda task: tables.main_table(cells, task),
         "rewards": lambda task: tables.reward_table(cells, task),
         "by": lambda task, name, *values: tables.setting_table(
@@ -95,7 +95,12 @@ def _watch_table(cells: Cells) -> str:
     for task in TASKS:
         found = watch.accuracy([r for name in cells.methods(task) for r in cells(task, name)])
         rows.append(
-            [task, f"{found.told} of {found.lost}", f"{found.when:.0f}", f"{found.alarmed} of {found.solved}"]
+            [
+                task,
+                f"{found.reported} of {found.lost}",
+                f"{found.when:.0f}",
+                f"{found.false_alarms} of {found.solved}",
+            ]
         )
     head = [
         "task",

@@ -65,15 +65,6 @@ def write_compressed(results: Iterable[Result], path: Path) -> None:
     path.write_bytes(gzip.compress(data, mtime=0))
 
 
-def write_parquet(results: Iterable[Result], path: Path) -> None:
-    """One row a run: its configuration, its final figures and its curves as lists."""
-    import pandas
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [{**asdict(result.run), "key": result.run.key, **asdict(result.outcome)} for result in results]
-    pandas.DataFrame(rows).to_parquet(path, index=False)
-
-
 def _line(run: Run, outcome: "Outcome") -> str:
     record = {"run": asdict(run), "outcome": _rounded(asdict(outcome))}
     return json.dumps(record, separators=(",", ":")) + "\n"

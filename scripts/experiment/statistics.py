@@ -37,27 +37,32 @@ def met_in_conflict(result: Result) -> float:
     return float(np.mean(np.array(result.outcome.final_met)[chosen])) / FINAL_SAMPLES
 
 
-def attained(result: Result) -> np.ndarray:
-    """(E, M) each reward as a share of the way from its lowest to the ideal answers' value."""
-    low_M, high_M = _range(result)
-    return (np.array(result.outcome.rewards) - low_M) / (high_M - low_M)
+def attained(result: Result, values: Sequence | None = None) -> np.ndarray:
+    """Rewards as a share of the way from their lowest value to the ideal answers' value.
+
+    Args:
+        values: (..., M); (E, M), the run's evaluations, if left out.
+    """
+    task = tasks.task(result.run.task, result.run.rewards)
+    low_M, high_M = np.array(task.lowest), task.ideal_rewards(evaluation()).mean(dim=0).numpy()
+    return (np.array(result.outcome.rewards if values is None else values) - low_M) / (high_M - low_M)
 
 
 def final_attained(result: Result) -> np.ndarray:
     """(M,) the same of the final answers."""
-    low_M, high_M = _range(result)
-    return (np.array(result.outcome.final_rewards) - low_M) / (high_M - low_M)
+    return attained(result, result.outcome.final_rewards)
 
 
 def lowest_attained(result: Result) -> float:
     return float(final_attained(result).min())
 
 
-def steps_to_reach(result: Result) -> float:
-    """First step from which on every reward stays at REACHED for LAST evaluations; inf if it never does."""
-    reached_E = (smooth(attained(result)) >= REACHED).all(axis=1)
-    steps = np.array(result.outcome.steps)
-    return float(steps[reached_E.argmax()]) if reached_E.any() else float("inf")
+def steps_to_reach(result: Result, rewards: Sequence[str] | None = None) -> float:
+    """First step at which the rewards, all if left out, are at REACHED over LAST evaluations; inf if there is none."""
+    names = tasks.task(result.run.task, result.run.rewards).rewards
+    columns = [names.index(name) for name in rewards or names]
+    reached_E = (smooth(attained(result))[:, columns] >= REACHED).all(axis=1)
+    return float(result.outcome.steps[reached_E.argmax()]) if reached_E.any() else float("inf")
 
 
 def late_collapse(result: Result) -> float:
@@ -122,17 +127,13 @@ def compare(
     """
     from scipy.stats import wilcoxon
 
-    of_first = {(result.run.checkpoint, result.run.seed): figure(result) for result in first}
-    of_second = {(result.run.checkpoint, result.run.seed): figure(result) for result in second}
+    of_first, of_second = (
+        {(result.run.checkpoint, result.run.seed): figure(result) for result in runs}
+        for runs in (first, second)
+    )
     shared = sorted(of_first.keys() & of_second.keys())
     if not shared:
         raise ValueError("no pair of runs has the same checkpoint and seed")
     difference = np.array([of_second[pair] - of_first[pair] for pair in shared])
     p = float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0
     return Comparison(len(shared), float(difference.mean()), p)
-
-
-def _range(result: Result) -> tuple[np.ndarray, np.ndarray]:
-    task = tasks.task(result.run.task, result.run.rewards)
-    high_M = task.ideal_rewards(evaluation()).mean(dim=0).numpy()
-    return np.array(task.lowest), high_M

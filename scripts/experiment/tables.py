@@ -24,7 +24,7 @@ def main_table(cells: Cells, task: str) -> str:
     rows = []
     for name in methods:
         runs = cells(task, name)
-        test = f"{tests[name].difference:+.2f} ({_p(corrected[name])})" if name in tests else NOTHING
+        test = f"{tests[name].difference:+.2f} ({p_value(corrected[name])})" if name in tests else NOTHING
         rows.append(
             [
                 METHODS[name].label,
@@ -56,7 +56,7 @@ def pair_table(cells: Cells) -> str:
     def change(task: str, pair: tuple[str, str], figure: Callable[[Result], float]) -> str:
         first, second = (cells(task, name) for name in pair)
         test = stats.compare(first, second, figure)
-        return f"{test.difference:+.2f} ({_p(test.p)})"
+        return f"{test.difference:+.2f} ({p_value(test.p)})"
 
     rows = [
         [
@@ -75,47 +75,45 @@ def pair_table(cells: Cells) -> str:
 
 def _correct(result: Result) -> float:
     """Final correctness, -3 to 3."""
-    return result.outcome.final_rewards[
-        tasks.task(result.run.task, result.run.rewards).rewards.index("correct")
-    ]
+    names = tasks.task(result.run.task, result.run.rewards).rewards
+    return result.outcome.final_rewards[names.index("correct")]
 
 
 def reward_table(cells: Cells, task: str) -> str:
-    """Final mean of each reward; judges, which are alike, are averaged."""
-    names = tasks.task(task).rewards
-    judges = [i for i, name in enumerate(names) if name.startswith("judge")]
-    others = [i for i in range(len(names)) if i not in judges]
-    rows = []
-    for method in cells.methods(task):
-        finals = [result.outcome.final_rewards for result in cells(task, method)]
-        means = [stdlib.fmean(column) for column in zip(*finals, strict=True)]
-        row = [f"{means[i]:.2f}" for i in others]
-        row += [f"{stdlib.fmean(means[i] for i in judges):.2f}"] if judges else []
-        rows.append([METHODS[method].label, *row])
-    head = ["method", *(names[i] for i in others), *(["judges"] if judges else [])]
-    return markdown(head, rows)
-
-
-def setting_table(cells: Cells, task: str, name: str, values: Sequence[object], **fixed: object) -> str:
-    """Share meeting all constraints of each method, a column for each value of one setting.
-
-    The column of the main grid's value holds only the checkpoints that the other columns have.
-    """
-    columns = [{**fixed, name: value} for value in values]
-    found = [set(cells.methods(task, **setting)) for setting in columns]
-    methods = [method for method in METHODS if all(method in column for column in found)]
-    kept = [
-        {result.run.checkpoint for method in methods for result in cells(task, method, **setting)}
-        for setting in columns
+    """Final mean of each reward."""
+    columns = reward_columns(task)
+    rows = [
+        [METHODS[name].label, *reward_means([r.outcome.final_rewards for r in cells(task, name)], columns)]
+        for name in cells.methods(task)
     ]
-    shared = set.intersection(*kept) if kept else set()
-    rows = []
-    for method in methods:
-        row = []
-        for setting in columns:
-            runs = [result for result in cells(task, method, **setting) if result.run.checkpoint in shared]
-            row.append(f"{interval(stats.bootstrap_met(runs))} ({len(runs)})" if runs else NOTHING)
-        rows.append([METHODS[method].label, *row])
+    return markdown(["method", *columns], rows)
+
+
+def reward_columns(task: str) -> dict[str, list[int]]:
+    """Heading and indices of the rewards of a task; judges, which are alike, share a column."""
+    columns: dict[str, list[int]] = {}
+    for index, name in enumerate(tasks.task(task).rewards):
+        columns.setdefault("judges" if name.startswith("judge") else name, []).append(index)
+    return columns
+
+
+def reward_means(rewards: Sequence[Sequence[float]], columns: dict[str, list[int]]) -> list[str]:
+    means = [stdlib.fmean(column) for column in zip(*rewards, strict=True)]
+    return [f"{stdlib.fmean(means[i] for i in indices):.2f}" for indices in columns.values()]
+
+
+def setting_table(cells: Cells, task: str, name: str, values: Sequence[object]) -> str:
+    """Share meeting all constraints of each method, a column for each value of one setting."""
+    rows = [
+        [
+            METHODS[method].label,
+            *(
+                f"{interval(stats.bootstrap_met(runs))} ({len(runs)})" if runs else NOTHING
+                for runs in columns
+            ),
+        ]
+        for method, columns in cells.by_setting(task, name, values).items()
+    ]
     return markdown(["method", *(f"{name} = {value}" for value in values)], rows)
 
 
@@ -152,5 +150,5 @@ def steps(runs: Sequence[Result]) -> str:
     return f"{stdlib.median(reached):.0f} ({len(reached)} of {len(runs)})" if reached else "never"
 
 
-def _p(value: float) -> str:
+def p_value(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

@@ -1,57 +1,69 @@
-"""Aggregations beyond the paper's, as pure functions of Z: prototypes, of which the useful ones move to rvpo_verl.
+"""Aggregations beyond the paper's, as `rvpo_verl.core.aggregations` defines them, and two ways to set their inputs.
 
-Shapes: B responses, M rewards. Members are the rewards with weight; weights sum to 1 (`normalise_weights`).
+A training uses one of them with `algorithm.rvpo.aggregation=experiment.variants:NAME`.
+
+Shapes: B responses, M rewards.
 """
 
 import torch
 from torch import Tensor
 
-from rvpo_verl.core.advantage import aggregate
+from rvpo_verl.core.aggregations import Aggregation, AggregationContext, lowest, mean, softmin
 
 
-def mixed(z_BM: Tensor, weight_BM: Tensor, k: float, share: float) -> Tensor:
-    """(1 - share) mean + share softmin_k: a lone success keeps (1 - share) of the mean's uncapped worth."""
-    mean_B = aggregate(z_BM, weight_BM, aggregation="mean")
-    return mean_B + share * (aggregate(z_BM, weight_BM, k=k) - mean_B)
+def mixed(z_BM: Tensor, weight_BM: Tensor, context: AggregationContext) -> Tensor:
+    """(mean + softmin_k) / 2: a single success keeps half of its value under the mean, which is not capped."""
+    mean_B = mean(z_BM, weight_BM, context)
+    return mean_B + 0.5 * (softmin(z_BM, weight_BM, context) - mean_B)
 
 
-def softmin_with_bonus(z_BM: Tensor, weight_BM: Tensor, k: float, above: float) -> Tensor:
-    """softmin_k plus the sum of max(Z - above, 0): credit for successes so rare that Z exceeds `above`."""
-    bonus_B = ((z_BM - above).clamp(min=0) * (weight_BM > 0)).sum(dim=1)
-    return aggregate(z_BM, weight_BM, k=k) + bonus_B
+def softmin_with_bonus(z_BM: Tensor, weight_BM: Tensor, context: AggregationContext) -> Tensor:
+    """softmin_k plus the sum of max(Z - 1.5, 0): credit for rare successes, whose Z is large."""
+    return softmin(z_BM, weight_BM, context) + _above(z_BM, weight_BM, 1.5)
 
 
 def guarded_bonus(
-    z_BM: Tensor, weight_BM: Tensor, k: float, above: float, full: float, none: float
+    z_BM: Tensor,
+    weight_BM: Tensor,
+    context: AggregationContext,
+    *,
+    above: float = 1.5,
+    full: float = -1.0,
+    none: float = -2.0,
 ) -> Tensor:
-    """softmin_k plus the bonus above, as far as the response gives nothing up for it.
+    """softmin_k plus the sum of max(Z - above, 0), as far as the response loses nothing for it.
 
     The bonus counts in full where the lowest Z is at least `full`, not at all where it is at most `none`, and
-    in proportion between: a shortcut that lifts some rewards by breaking another earns none.
+    in proportion between: a shortcut that raises some rewards by breaking another earns none.
     """
-    member_BM = weight_BM > 0
-    lowest_B = torch.where(member_BM, z_BM, torch.inf).amin(dim=1)
-    guard_B = ((lowest_B - none) / (full - none)).clamp(0, 1)
-    bonus_B = ((z_BM - above).clamp(min=0) * member_BM).sum(dim=1)
-    return aggregate(z_BM, weight_BM, k=k) + guard_B * bonus_B
+    guard_B = ((lowest(z_BM, weight_BM) - none) / (full - none)).clamp(0, 1)
+    return softmin(z_BM, weight_BM, context) + guard_B * _above(z_BM, weight_BM, above)
 
 
-def averse_to_loss(z_BM: Tensor, weight_BM: Tensor, k: float, full: float) -> Tensor:
-    """Between the mean, where no Z is below 0, and softmin_k, where the lowest is at most `full`."""
-    mean_B = aggregate(z_BM, weight_BM, aggregation="mean")
-    lowest_B = torch.where(weight_BM > 0, z_BM, torch.inf).amin(dim=1)
-    share_B = (lowest_B / full).clamp(0, 1)
-    return mean_B + share_B * (aggregate(z_BM, weight_BM, k=k) - mean_B)
+def averse_to_loss(z_BM: Tensor, weight_BM: Tensor, context: AggregationContext) -> Tensor:
+    """The mean where no Z is below 0, softmin_k where the lowest is at most -1, in proportion between."""
+    mean_B = mean(z_BM, weight_BM, context)
+    share_B = (lowest(z_BM, weight_BM) / -1.0).clamp(0, 1)
+    return mean_B + share_B * (softmin(z_BM, weight_BM, context) - mean_B)
 
 
-def mean_with_tail(z_BM: Tensor, weight_BM: Tensor, k: float, below: float) -> Tensor:
-    """Mean plus softmin_k of min(Z + below, 0): GDPO, and risk aversion for rare failures alone.
+def mean_with_tail(z_BM: Tensor, weight_BM: Tensor, context: AggregationContext) -> Tensor:
+    """Mean plus softmin_k of min(Z + 1, 0): GDPO, and risk aversion for rare failures only.
 
-    A reward that a share p of the group's responses gets fails with Z = -sqrt(p / (1 - p)): with below = 1
-    only failures of what more than a half gets right are in the tail.
+    A reward that a share p of the group's responses gets fails with Z = -sqrt(p / (1 - p)): only failures of
+    what more than half of the group gets right are in the tail.
     """
-    tail_B = aggregate((z_BM + below).clamp(max=0), weight_BM, k=k)
-    return aggregate(z_BM, weight_BM, aggregation="mean") + tail_B
+    tail_B = softmin((z_BM + 1.0).clamp(max=0), weight_BM, context)
+    return mean(z_BM, weight_BM, context) + tail_B
+
+
+def shrunk(trust_M: Tensor) -> Aggregation:
+    """softmin_k with each Z scaled by the reliability of its reward."""
+    return lambda z_BM, weight_BM, context: softmin(z_BM * trust_M, weight_BM, context)
+
+
+def _above(z_BM: Tensor, weight_BM: Tensor, level: float) -> Tensor:
+    return ((z_BM - level).clamp(min=0) * (weight_BM > 0)).sum(dim=1)
 
 
 def effective_share(z_BM: Tensor, member_BM: Tensor, k: float) -> Tensor:

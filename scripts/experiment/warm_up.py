@@ -1,8 +1,8 @@
 """Supervised warm-up on flawed demonstrations: what reinforcement learning starts from.
 
 The checkpoints are a ladder: they differ in how often the forbidden tool is called where a user asks for it,
-because that decides which behaviour is the exception in a group. All other flaws are the same for all
-checkpoints and tasks, and no method has any of its own.
+because that decides which behavior is the exception in a group. All other flaws are the same for all
+checkpoints, tasks and methods.
 
 Shapes: R runs, N demonstrations, T words, F fields of a prompt, V vocabulary.
 """
@@ -71,10 +71,10 @@ def demonstrations(
 
 @lru_cache(maxsize=1)
 def checkpoints(steps: int = STEPS) -> policy.Parameters:
-    """A policy for each of FORBIDDEN_TOOL, from different initialisations and demonstrations."""
+    """A policy for each of FORBIDDEN_TOOL, from different initializations and demonstrations."""
     count = len(FORBIDDEN_TOOL)
     generator = torch.Generator().manual_seed(SEED)
-    parameters = policy.initialise(count, generator)
+    parameters = policy.initialize(count, generator)
     for tensor in parameters.values():
         tensor.requires_grad_()
     optimizer = torch.optim.Adam(parameters.values(), lr=LEARNING_RATE, betas=(0.9, 0.99))

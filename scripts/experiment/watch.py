@@ -8,7 +8,7 @@ from experiment import statistics as stats
 from experiment import tasks
 from experiment.prompts import evaluation
 from experiment.results import Result
-from rvpo_verl.core.monitor import WINDOW, Watch
+from rvpo_verl.core.monitor import WINDOW, Monitor
 
 LOST, SOLVED = 0.6, 0.9
 """Share of what is attainable below which a reward is lost at the end; at which a run has solved its task."""
@@ -18,18 +18,18 @@ LOST, SOLVED = 0.6, 0.9
 class Accuracy:
     lost: int
     """Runs that ended with a reward lost."""
-    told: int
-    """Of those, runs in which this reward was named."""
+    reported: int
+    """Of those, runs in which the monitor named this reward."""
     when: float
-    """Median step of the first word about it."""
+    """Median step at which it was named first."""
     solved: int
     """Runs that met all constraints with nearly all of their answers."""
-    alarmed: int
-    """Of those, runs in which some reward was named."""
+    false_alarms: int
+    """Of those, runs in which the monitor named some reward."""
 
 
 def accuracy(results: Sequence[Result]) -> Accuracy:
-    lost = told = solved = alarmed = 0
+    lost = reported = solved = false_alarms = 0
     steps = []
     for result in results:
         named = replay(result)
@@ -39,22 +39,22 @@ def accuracy(results: Sequence[Result]) -> Accuracy:
         if final[worst] < LOST:
             lost += 1
             if worst in named:
-                told += 1
+                reported += 1
                 steps.append(named[worst])
         elif stats.met(result) >= SOLVED:
             solved += 1
-            alarmed += bool(named)
-    return Accuracy(lost, told, stdlib.median(steps) if steps else float("nan"), solved, alarmed)
+            false_alarms += bool(named)
+    return Accuracy(lost, reported, stdlib.median(steps) if steps else float("nan"), solved, false_alarms)
 
 
 def replay(result: Result) -> dict[str, int]:
-    """Step at which each reward is first said to be frozen or neglected.
+    """Step at which each reward is first reported as frozen or neglected.
 
     A run was recorded every few steps: what lies between is taken to be as at the next record.
     """
     task = tasks.task(result.run.task, result.run.rewards)
     best = task.ideal_rewards(evaluation()).amax(dim=0).tolist()
-    watch, named = Watch(), {}
+    monitor, named = Monitor(), {}
     outcome = result.outcome
     # Shares of constant groups are over the steps before a record: there are hardly any before the first.
     constants = [outcome.constant[1], *outcome.constant[1:]]
@@ -68,7 +68,7 @@ def replay(result: Result) -> dict[str, int]:
                 f"rvpo/{name}/best": high, f"rvpo/{name}/worst": low,
             }  # fmt: skip
         for _ in range(WINDOW):
-            flags, _lines = watch.observe(metrics)
+            flags, _lines = monitor.observe(metrics)
         for key, value in flags.items():
             if value:
                 named.setdefault(key.split("/")[1], max(step, WINDOW))

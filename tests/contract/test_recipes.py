@@ -1,4 +1,4 @@
-"""Every recipe with every algorithm composes and validates under the installed verl; every script plans."""
+"""Every recipe with every algorithm composes and validates under the installed verl; every recipe prints its plan."""
 
 import itertools
 import os
@@ -10,13 +10,19 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
+from omegaconf import OmegaConf
 
 from rvpo_verl.attach.compose import compose_config
 from rvpo_verl.attach.hooks import verl_version
 from rvpo_verl.attach.verl_config import advantage_config
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-SCRIPTS = sorted(str(path.relative_to(RECIPES)) for path in RECIPES.glob("*/run_*.sh"))
+RUNS = [
+    "tool_calling.sh 1.5b", "tool_calling.sh 3b",
+    "rubrics.sh 3b", "rubrics.sh 7b", "rubrics.sh 14b", "rubrics.sh 14b-megatron",
+]  # fmt: skip
+"""The runs of the paper: a recipe and a row of its table of sizes."""
+TOOL_CALLING, RUBRICS = RUNS[0], RUNS[3]
 ALGORITHMS = {
     "rvpo": ("rvpo", "softmin"),
     "gdpo": ("rvpo", "mean"),
@@ -45,7 +51,7 @@ def data(tmp_path_factory):
     return file
 
 
-def run(script, *options, **variables):
+def run(recipe, *options, **variables):
     environment = {
         **os.environ,
         "PYTHON": sys.executable,
@@ -54,7 +60,7 @@ def run(script, *options, **variables):
         "COLUMNS": "200",
     } | variables
     return subprocess.run(
-        ["bash", str(RECIPES / script), *options],
+        ["bash", *str(RECIPES / recipe).split(), *options],
         env=environment,
         capture_output=True,
         text=True,
@@ -62,44 +68,56 @@ def run(script, *options, **variables):
     )
 
 
-def options(script, **variables):
-    done = run(script, **variables)
+def options(recipe, **variables):
+    done = run(recipe, **variables)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
-def test_there_is_a_recipe_for_every_run_of_the_paper():
-    assert SCRIPTS == [
-        "rubrics/run_qwen2.5_14b_fsdp.sh",
-        "rubrics/run_qwen2.5_14b_megatron.sh",
-        "rubrics/run_qwen2.5_3b_fsdp.sh",
-        "rubrics/run_qwen2.5_7b_fsdp.sh",
-        "tool_calling/run_qwen2.5_1.5b_fsdp.sh",
-        "tool_calling/run_qwen2.5_3b_fsdp.sh",
-    ]
+@pytest.mark.parametrize("script", ["tool_calling.sh", "rubrics.sh"])
+def test_an_unknown_size_lists_those_there_are_and_the_tests_run_all_of_them(script):
+    sizes = [recipe.split()[1] for recipe in RUNS if recipe.startswith(script)]
+    for given in ("", "9b", ".*"):
+        done = run(f"{script} {given}".strip())
+        assert done.returncode == 2
+        assert f"SIZE={given}: expected one of {' '.join(sizes)}." in done.stderr
 
 
-@pytest.mark.parametrize(("script", "algorithm"), [*itertools.product(SCRIPTS, ALGORITHMS)])
-def test_every_recipe_is_valid_with_every_algorithm(script, algorithm):
-    config = compose_config("verl.trainer.main_ppo", options(script, ALGO=algorithm))
+def test_a_size_decides_policy_engine_parallelism_and_offloading():
+    def of(recipe, *names):
+        config = compose_config("verl.trainer.main_ppo", options(recipe))
+        return [OmegaConf.select(config, f"actor_rollout_ref.{name}") for name in names]
+
+    engine = "actor.strategy", "rollout.tensor_model_parallel_size", "actor.fsdp_config.param_offload"
+    assert of("tool_calling.sh 3b", "model.path", *engine) == ["Qwen/Qwen2.5-3B-Instruct", "fsdp2", 1, False]
+    assert of("rubrics.sh 3b", "model.path", *engine) == ["Qwen/Qwen2.5-3B", "fsdp2", 1, False]
+    assert of("rubrics.sh 14b", "model.path", *engine) == ["Qwen/Qwen2.5-14B", "fsdp2", 2, True]
+    megatron = (
+        "actor.megatron.tensor_model_parallel_size", "ref.megatron.tensor_model_parallel_size",
+        "actor.megatron.param_offload", "rollout.tensor_model_parallel_size",
+    )  # fmt: skip
+    assert of("rubrics.sh 14b-megatron", "model.path", *megatron) == ["Qwen/Qwen2.5-14B", 4, 4, True, 2]
+
+
+@pytest.mark.parametrize(("recipe", "algorithm"), [*itertools.product(RUNS, ALGORITHMS)])
+def test_every_recipe_is_valid_with_every_algorithm(recipe, algorithm):
+    config = compose_config("verl.trainer.main_ppo", options(recipe, ALGO=algorithm))
     estimator, aggregation = ALGORITHMS[algorithm]
     assert config.algorithm.adv_estimator == estimator
     assert advantage_config(config.algorithm).aggregation == aggregation
     assert config.reward.reward_manager.name == "rvpo"
-    assert config.actor_rollout_ref.actor.strategy == ("megatron" if "megatron" in script else "fsdp2")
+    assert config.actor_rollout_ref.actor.strategy == ("megatron" if "megatron" in recipe else "fsdp2")
 
 
 @pytest.mark.skipif(not verl_version().startswith("0.8."), reason="main_ppo_sync is verl 0.8's")
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_every_recipe_is_valid_with_the_sync_trainer(script):
-    assert compose_config("verl.trainer.main_ppo_sync", options(script)).transfer_queue.enable
+@pytest.mark.parametrize("recipe", RUNS)
+def test_every_recipe_is_valid_with_the_sync_trainer(recipe):
+    assert compose_config("verl.trainer.main_ppo_sync", options(recipe)).transfer_queue.enable
 
 
 @pytest.mark.parametrize("judge", ["pool", "colocated"])
 def test_verl_may_serve_the_judge(judge):
-    config = compose_config(
-        "verl.trainer.main_ppo", options("rubrics/run_qwen2.5_7b_fsdp.sh", JUDGE=judge, DATASET="science")
-    )
+    config = compose_config("verl.trainer.main_ppo", options(RUBRICS, JUDGE=judge, DATASET="science"))
     assert config.reward.reward_model.enable_resource_pool == (judge == "pool")
     assert config.reward.rvpo.rewards.rubric.kwargs.judge.get("endpoints") is None
     assert config.data.train_files.endswith("rar-science/train.parquet")
@@ -107,26 +125,26 @@ def test_verl_may_serve_the_judge(judge):
 
 @pytest.fixture(scope="module")
 def planned(data):
-    """`DRY_RUN=1` of every script."""
+    """`DRY_RUN=1` of every recipe."""
     sizes = {"TRAIN_BATCH_SIZE": "8", "PPO_MINI_BATCH_SIZE": "8", "TOTAL_STEPS": "6", "TOTAL_EPOCHS": "2"}
 
-    def plan(script):
+    def plan(recipe):
         files = {"TRAIN_FILES": str(data), "VAL_FILES": str(data)}
-        return run(script, DRY_RUN="1", **files, **sizes)
+        return run(recipe, DRY_RUN="1", **files, **sizes)
 
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(SCRIPTS, pool.map(plan, SCRIPTS), strict=True))
+        return dict(zip(RUNS, pool.map(plan, RUNS), strict=True))
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_every_script_prints_its_plan(planned, script):
-    done = planned[script]
+@pytest.mark.parametrize("recipe", RUNS)
+def test_every_script_prints_its_plan(planned, recipe):
+    done = planned[recipe]
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
     assert f"verl.trainer.main_ppo, verl {verl_version()}" in text
     assert "steps 6 (5 an epoch" in text
-    if "rubrics" in script:
+    if "rubrics" in recipe:
         assert "8 prompts x 16 = 128 rollouts" in text
         assert "service calls rubric: 384 a step, 120 a validation" in text
     else:
@@ -134,17 +152,17 @@ def test_every_script_prints_its_plan(planned, script):
 
 
 @pytest.mark.parametrize(
-    ("script", "variables", "message"),
+    ("recipe", "variables", "message"),
     [
-        (SCRIPTS[0], {"JUDGE_URL": ""}, "JUDGE_URL is not set"),
-        (SCRIPTS[0], {"JUDGE": "cloud"}, "JUDGE=cloud: expected server, pool or colocated"),
-        (SCRIPTS[0], {"DATASET": "law"}, "DATASET=law: expected medicine or science"),
-        (SCRIPTS[-1], {"ALGO": "ppo"}, "ALGO=ppo: expected rvpo, gdpo, grpo, hard_min or variance"),
-        (SCRIPTS[-1], {"DRY_RUN": "yes"}, "DRY_RUN=yes: expected 0, 1, config or options"),
+        (RUBRICS, {"JUDGE_URL": ""}, "JUDGE_URL is not set"),
+        (RUBRICS, {"JUDGE": "cloud"}, "JUDGE=cloud: expected server, pool or colocated"),
+        (RUBRICS, {"DATASET": "law"}, "DATASET=law: expected medicine or science"),
+        (TOOL_CALLING, {"ALGO": "ppo"}, "ALGO=ppo: expected rvpo, gdpo, grpo, hard_min or variance"),
+        (TOOL_CALLING, {"DRY_RUN": "yes"}, "DRY_RUN=yes: expected 0, 1, config or options"),
     ],
 )
-def test_a_variable_that_is_not_understood_says_what_is(script, variables, message):
-    done = run(script, **variables)
+def test_a_variable_that_is_not_understood_says_what_is(recipe, variables, message):
+    done = run(recipe, **variables)
     assert done.returncode == 2
     assert message in done.stderr
 
@@ -156,7 +174,7 @@ def test_a_start_that_resumes_does_not_empty_the_log_of_the_one_before(tmp_path)
     trainer.chmod(0o755)
     first, second = [], []
     for said in (first, second):
-        done = run(SCRIPTS[-1], "last=1", DRY_RUN="0", PYTHON=str(trainer), OUTPUT=str(tmp_path / "out"))
+        done = run(TOOL_CALLING, "last=1", DRY_RUN="0", PYTHON=str(trainer), OUTPUT=str(tmp_path / "out"))
         assert done.returncode == 0, done.stderr
         said += done.stdout.splitlines()
         (tmp_path / "out/metrics-1.jsonl").touch()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import statistics as stdlib
 
 import pytest
@@ -14,8 +15,8 @@ from experiment.methods import METHODS
 from omegaconf import OmegaConf
 
 from rvpo_verl.attach.compose import compose_config
-from rvpo_verl.attach.estimator import advantage_config
-from rvpo_verl.config import AdvantageConfig, RewardsConfig, ScheduleConfig
+from rvpo_verl.attach.verl_config import advantage_config, settings
+from rvpo_verl.config import RewardsConfig
 from rvpo_verl.cpu import policy
 from rvpo_verl.rewards.call import Sample, Scorer
 from rvpo_verl.schema import parse
@@ -57,27 +58,16 @@ def test_of_every_other_setting_all_runs_of_a_task_have_the_same(tmp_path):
         common = []
         for item in pair:
             own = launcher.method_overrides(METHODS[item.method], tasks.task(task).rewards)
-            settings = launcher.overrides(item, tmp_path, tmp_path)
-            common.append([line for line in settings if line not in own and item.key not in line])
+            lines = launcher.overrides(item, tmp_path, tmp_path)
+            common.append([line for line in lines if line not in own and item.key not in line])
         assert common[0] == common[1]
 
 
-@pytest.mark.parametrize(
-    ("method", "expected"),
-    [
-        ("k5+c", AdvantageConfig(k=5.0)),
-        ("guarded2", AdvantageConfig(k=2.0, bonus=1.0)),
-        (
-            "rising",
-            AdvantageConfig(k=ScheduleConfig(schedule="linear", from_=0.5, to=2.0), center_groups=False),
-        ),
-        ("variance", AdvantageConfig(aggregation="variance", center_groups=False)),
-    ],
-)
-def test_a_method_is_launched_with_its_options_of_the_estimator(method, expected, tmp_path):
+@pytest.mark.parametrize("method", ["k5+c", "guarded2", "rising", "variance", "min", "k2+c+drop", "tail5"])
+def test_a_method_is_launched_with_its_settings_of_the_estimator(method, tmp_path):
     config = composed(run(method=method), tmp_path)
     assert config.algorithm.adv_estimator == "rvpo"
-    assert advantage_config(config.algorithm) == expected
+    assert settings(advantage_config(config.algorithm)) == METHODS[method].settings
 
 
 def test_gdpo_is_verls_own_on_the_same_rewards(tmp_path):
@@ -96,8 +86,9 @@ def test_a_step_is_one_update_on_all_answers_of_its_prompts(tmp_path):
 
 
 def test_code_of_the_experiment_and_unreliable_judges_cannot_be_launched(tmp_path):
-    with pytest.raises(ValueError, match="'tail2' is code of this experiment"):
-        launcher.overrides(run(method="tail2"), tmp_path, tmp_path)
+    for method in ("adaptive", "k2+c+shrink"):
+        with pytest.raises(ValueError, match=f"{re.escape(repr(method))} sets k or Z by code"):
+            launcher.overrides(run(method=method), tmp_path, tmp_path)
     with pytest.raises(ValueError, match="none flipped"):
         launcher.overrides(run(flipped=0.2), tmp_path, tmp_path)
 
@@ -135,8 +126,8 @@ def test_a_prompt_is_its_fields_in_words(tokenizer):
 @pytest.mark.parametrize("task", ["shortcut", "discovery"])
 def test_the_launchers_rewards_are_the_loops(task, tokenizer, answers, tmp_path):
     """Through the scorer of the reward manager, as the run's own configuration makes it."""
-    settings = OmegaConf.to_container(composed(run(task), tmp_path).reward.rvpo)
-    scorer = Scorer(parse(RewardsConfig, settings, "reward.rvpo"))
+    rewards = OmegaConf.to_container(composed(run(task), tmp_path).reward.rvpo)
+    scorer = Scorer(parse(RewardsConfig, rewards, "reward.rvpo"))
     chosen = tasks.task(task)
 
     def score(split):

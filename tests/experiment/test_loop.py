@@ -12,7 +12,7 @@ from experiment.words import END, MAX_WORDS, VOCABULARY
 @pytest.fixture(autouse=True)
 def cold(monkeypatch):
     """Untrained policies in place of the warmed-up ones, and one evaluation at each end."""
-    checkpoints = policy.initialise(3, torch.Generator().manual_seed(0))
+    checkpoints = policy.initialize(3, torch.Generator().manual_seed(0))
     monkeypatch.setattr(warm_up, "checkpoints", lambda: checkpoints)
     monkeypatch.setattr(loop, "FINAL_SAMPLES", 1)
     monkeypatch.setattr(loop, "EVALUATIONS", 1)
@@ -32,7 +32,7 @@ def sampled(parameters, N=20, seed=0):
 
 
 def test_log_probability_of_what_was_sampled_is_what_supervision_gives_it():
-    parameters = policy.initialise(2, torch.Generator().manual_seed(1))
+    parameters = policy.initialize(2, torch.Generator().manual_seed(1))
     asked, drawn = sampled(parameters)
     scored = policy.log_prob(parameters, asked, drawn.words_RNT)
     torch.testing.assert_close(scored.log_prob_RNT, drawn.log_prob_RNT)
@@ -42,7 +42,7 @@ def test_log_probability_of_what_was_sampled_is_what_supervision_gives_it():
 
 
 def test_words_are_drawn_with_their_probability():
-    parameters = policy.initialise(1, torch.Generator().manual_seed(1))
+    parameters = policy.initialize(1, torch.Generator().manual_seed(1))
     one = prompts.sample(1, torch.Generator().manual_seed(0)).expand(1, 4000, -1)
     uniform = torch.rand(MAX_WORDS, 1, 4000, generator=torch.Generator().manual_seed(0))
     first = policy.sample(parameters, one, uniform).words_RNT[0, :, 0]

@@ -1,4 +1,4 @@
-"""Methods give each run what it would get alone; the variants' values are derived by hand."""
+"""Methods are settings of the project's estimator; the values of the experiment's aggregations are derived by hand."""
 
 import math
 
@@ -7,7 +7,10 @@ import torch
 from experiment import variants
 from experiment.methods import METHODS, compute
 
-from rvpo_verl.core.advantage import advantage, aggregate, success_bonus
+from rvpo_verl.core import AggregationContext, RewardBatch, Settings
+from rvpo_verl.core import compute as core_compute
+from rvpo_verl.core.advantage import success_bonus
+from rvpo_verl.core.aggregations import find, mean, minimum, softmin, variance
 
 GROUP = 4
 
@@ -18,47 +21,44 @@ def batch(runs=3, answers=16, rewards=5):
     return rewards_RNM, torch.randint(1, 9, (runs, answers), generator=g).float()
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_run_gets_the_same_alone_and_in_a_batch(name):
-    rewards, length = batch()
-    noise = torch.randn(rewards.shape, generator=torch.Generator().manual_seed(2))
-    pair = (rewards + noise, rewards - noise)
-
-    def of(part):
-        return compute(
-            METHODS[name], rewards[part], length[part], GROUP, 3, 10, verdicts=tuple(v[part] for v in pair)
-        )
-
-    together = of(slice(None))
-    for run in range(3):
-        alone = of(slice(run, run + 1))
-        torch.testing.assert_close(alone.advantage_RN[0], together.advantage_RN[run])
-        assert alone.k_R[0] == together.k_R[run]
-
-
 @pytest.mark.parametrize(
-    ("name", "options"),
+    ("name", "settings"),
     [
-        ("gdpo", {"aggregation": "mean", "center_groups": False}),
-        ("k2", {"k": 2.0, "center_groups": False}),
-        ("k5+c", {"k": 5.0}),
-        ("k2+c+drop", {"constant_rewards": "drop"}),
-        ("guarded5", {"k": 5.0, "bonus": 1.0}),
-        ("min", {"aggregation": "min", "center_groups": False}),
-        ("variance", {"aggregation": "variance", "beta": 1.0, "center_groups": False}),
-        ("rising", {"k": 0.5 + 1.5 * 2 / 9, "center_groups": False}),
-        ("falling", {"k": 2.0 - 1.5 * 2 / 9, "center_groups": False}),
+        ("gdpo", Settings(aggregation=mean, center_groups=False)),
+        ("k2", Settings(k=2.0, center_groups=False)),
+        ("k5+c", Settings(k=5.0)),
+        ("k2+c+drop", Settings(constant_rewards="drop")),
+        ("guarded5", Settings(k=5.0, bonus=1.0)),
+        ("min", Settings(aggregation=minimum, center_groups=False)),
+        ("variance", Settings(aggregation=variance, beta=1.0, center_groups=False)),
+        ("rising", Settings(k=0.5 + 1.5 * 2 / 9, center_groups=False)),
+        ("falling", Settings(k=2.0 - 1.5 * 2 / 9, center_groups=False)),
     ],
 )
-def test_a_method_is_the_projects_advantage_with_its_options(name, options):
-    rewards, length = batch(runs=1)
+def test_a_method_gives_each_run_the_projects_advantage_with_its_settings(name, settings):
+    rewards, length = batch()
     rewards[0, :GROUP] = 1.0  # a constant group
-    expected = advantage(rewards[0], torch.arange(16) // GROUP, length[0], **options).advantage_B
-    actual = compute(METHODS[name], rewards, length, GROUP, 3, 10).advantage_RN[0]
-    torch.testing.assert_close(actual, expected.float())
+    actual = compute(METHODS[name], rewards, length, GROUP, 3, 10)
+    for run in range(3):
+        expected = core_compute(
+            RewardBatch(rewards[run], torch.arange(16) // GROUP, length[run]), settings, 3, 10
+        )
+        torch.testing.assert_close(actual.advantage_RN[run], expected.advantages_B.float())
+        shares = [expected.metrics[f"rvpo/{reward}/constant_groups"] for reward in range(5)]
+        assert actual.constant_RM[run].tolist() == pytest.approx(shares)
+        if "rvpo/k" in expected.metrics:
+            assert actual.k_R[run] == pytest.approx(expected.metrics["rvpo/k"])
 
 
-def test_grpo_standardises_the_sum_of_the_rewards():
+def test_every_aggregation_of_the_experiment_is_one_that_a_training_can_use():
+    own = [m.settings.aggregation for m in METHODS.values()]
+    own = {function.__name__ for function in own if function.__module__ == variants.__name__}
+    assert own == {"mixed", "softmin_with_bonus", "guarded_bonus", "averse_to_loss", "mean_with_tail"}
+    for name in own:
+        assert find(f"experiment.variants:{name}") is getattr(variants, name)
+
+
+def test_grpo_standardizes_the_sum_of_the_rewards():
     rewards, length = batch(runs=1)
     total = rewards[0].sum(dim=1).view(-1, GROUP)
     expected = (total - total.mean(dim=1, keepdim=True)) / (total.std(dim=1, keepdim=True) + 1e-6)
@@ -76,15 +76,15 @@ def lone(value, M=6):
     """One reward at `value`, the others constant."""
     z = torch.zeros(1, M, dtype=torch.float64)
     z[0, 0] = value
-    return z, torch.full_like(z, 1 / M)
+    return z, torch.full_like(z, 1 / M), AggregationContext(2.0)
 
 
 def test_the_tail_leaves_rare_successes_to_the_mean_and_adds_to_rare_failures_alone():
     # M = 6, G = 8: a lone success or failure has Z = +-7 / sqrt(8).
     z = 7 / math.sqrt(8)
-    success = variants.mean_with_tail(*lone(z), k=2.0, below=1.0)
-    failure = variants.mean_with_tail(*lone(-z), k=2.0, below=1.0)
-    even = variants.mean_with_tail(*lone(-0.94), k=2.0, below=1.0)
+    success = variants.mean_with_tail(*lone(z))
+    failure = variants.mean_with_tail(*lone(-z))
+    even = variants.mean_with_tail(*lone(-0.94))
     assert success.item() == pytest.approx(z / 6)
     assert failure.item() == pytest.approx(-z / 6 - math.log((math.exp(2 * (z - 1)) + 5) / 6) / 2)
     assert even.item() == pytest.approx(-0.94 / 6)
@@ -94,30 +94,30 @@ def test_the_bonus_lifts_the_cap_of_a_lone_success():
     z = 7 / math.sqrt(8)
     cap = -math.log((math.exp(-2 * z) + 5) / 6) / 2
     assert cap == pytest.approx(0.09, abs=0.005)
-    assert variants.softmin_with_bonus(*lone(z), k=2.0, above=1.5).item() == pytest.approx(cap + z - 1.5)
-    assert variants.softmin_with_bonus(*lone(1.2), k=2.0, above=1.5).item() < math.log(6 / 5) / 2
+    assert variants.softmin_with_bonus(*lone(z)).item() == pytest.approx(cap + z - 1.5)
+    assert variants.softmin_with_bonus(*lone(1.2)).item() < math.log(6 / 5) / 2
 
 
 def test_the_guarded_bonus_is_the_projects_with_its_bounds():
     z = torch.randn(50, 6, generator=torch.Generator().manual_seed(0)).double()
     equal = torch.full_like(z, 1 / 6)
-    expected = aggregate(z, equal, k=2.0) + success_bonus(z, equal)
-    actual = variants.guarded_bonus(z, equal, k=2.0, above=1.0, full=0.0, none=-1.0)
+    expected = softmin(z, equal, AggregationContext(2.0)) + success_bonus(z, equal)
+    actual = variants.guarded_bonus(z, equal, AggregationContext(2.0), above=1.0, full=0.0, none=-1.0)
     torch.testing.assert_close(actual, expected)
 
 
 def test_aversion_grows_from_the_mean_to_the_soft_minimum_with_the_loss():
     soft = -math.log((math.exp(2) + 5) / 6) / 2
-    full = variants.averse_to_loss(*lone(-1.0), k=2.0, full=-1.0).item()
-    half = variants.averse_to_loss(*lone(-0.5), k=2.0, full=-1.0).item()
+    full = variants.averse_to_loss(*lone(-1.0)).item()
+    half = variants.averse_to_loss(*lone(-0.5)).item()
     soft_half = -math.log((math.exp(1) + 5) / 6) / 2
     assert full == pytest.approx(soft)
     assert half == pytest.approx((-0.5 / 6 + soft_half) / 2)
-    assert variants.averse_to_loss(*lone(2.0), k=2.0, full=-1.0).item() == pytest.approx(2 / 6)
+    assert variants.averse_to_loss(*lone(2.0)).item() == pytest.approx(2 / 6)
 
 
 def test_the_mixture_lies_between_mean_and_soft_minimum():
-    mixed = variants.mixed(*lone(2.0), k=2.0, share=0.5).item()
+    mixed = variants.mixed(*lone(2.0)).item()
     soft = -math.log((math.exp(-4) + 5) / 6) / 2
     assert mixed == pytest.approx((2 / 6 + soft) / 2)
 

@@ -13,7 +13,7 @@ from tests.experiment.test_loop import made
 @pytest.fixture(scope="module")
 def finished():
     with pytest.MonkeyPatch.context() as patch:
-        checkpoints = policy.initialise(3, torch.Generator().manual_seed(0))
+        checkpoints = policy.initialize(3, torch.Generator().manual_seed(0))
         patch.setattr(warm_up, "checkpoints", lambda: checkpoints)
         patch.setattr(loop, "FINAL_SAMPLES", 1)
         runs = [grid.Run(run.task, run.method, 0, run.seed, steps=2) for run in grid.quick_grid()]
@@ -30,7 +30,7 @@ def finished():
 def few_answers(monkeypatch):
     """Untrained policies give irregular answers, which take long to score."""
     monkeypatch.setattr(
-        warm_up, "checkpoints", lambda: policy.initialise(3, torch.Generator().manual_seed(0))
+        warm_up, "checkpoints", lambda: policy.initialize(3, torch.Generator().manual_seed(0))
     )
     monkeypatch.setattr(report, "WARM_UP_SAMPLES", 1)
 
@@ -74,4 +74,4 @@ def test_a_replayed_run_names_the_reward_that_fell():
     assert watch.replay(run) == {"safe": 40}
     run.outcome.final_rewards[2] = 0.5
     found = watch.accuracy([run, made(seed=1)])
-    assert (found.lost, found.told, found.solved, found.alarmed) == (1, 1, 1, 0)
+    assert (found.lost, found.reported, found.solved, found.false_alarms) == (1, 1, 1, 0)

@@ -23,6 +23,7 @@ def shell(folder, script, *arguments, **env):
         cwd=folder,
         capture_output=True,
         text=True,
+        timeout=240,
     )
 
 
@@ -39,11 +40,14 @@ done
 exec "$@"
 """,
     "scontrol": """#!/bin/bash
-if [ "$1" = show ]; then printf 'a\\nb\\n'; else echo "$@" >"$0.requeued"; fi
+if [ "$1" = show ]; then set -e; echo a; sleep 0.5; echo b; else echo "$@" >"$0.requeued"; fi
 """,
     "squeue": "#!/bin/bash\necho $STATE\n",
 }
-"""What slurm.sh calls, for a job on two nodes `a` and `b` that are both this machine."""
+"""What slurm.sh calls, for a job on two nodes `a` and `b` that are both this machine.
+
+scontrol writes the second name after a reader of the first one might have gone.
+"""
 
 
 @pytest.mark.parametrize(("state", "requeued"), [("RUNNING", True), ("CANCELLED", False)])

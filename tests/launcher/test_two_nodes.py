@@ -1,7 +1,7 @@
 """Training on two Ray nodes that recipes/cluster/ssh.sh starts, one of which is lost on the way.
 
-Both are on this machine, each with a raylet, object store and address of its own; a stand-in for ssh runs what it is
-given here, as ssh would in an environment that inherits nothing.
+Both are on this machine, each with a separate raylet, object store and address. A stand-in for ssh runs its
+command here, in an environment that inherits nothing, as ssh would.
 """
 
 import stat

@@ -1,5 +1,16 @@
-# Sourced by the recipes of this folder: rubrics judged by a language model, after RaR's published recipe with
-# the paper's risk curriculum.
+#!/usr/bin/env bash
+# Rubrics scored by a language model, after RaR's published recipe, with the paper's schedule of the risk coefficient.
+# README.md states the source of each number.
+#   DATASET=science JUDGE_URL=http://judge:8000/v1 recipes/rubrics.sh 7b [OPTION=VALUE ...]
+set -euo pipefail
+
+# SIZE          policy              engine    rollout TP  offload  actor TP
+SIZES='
+  3b            Qwen/Qwen2.5-3B     fsdp2     1           False    -
+  7b            Qwen/Qwen2.5-7B     fsdp2     1           False    -
+  14b           Qwen/Qwen2.5-14B    fsdp2     2           True     -
+  14b-megatron  Qwen/Qwen2.5-14B    megatron  2           True     4
+'
 
 # ------------------------------------------- user-adjustable -------------------------------------------
 DATASET=${DATASET:-medicine}                    # medicine | science
@@ -25,7 +36,7 @@ LR_WARMUP_RATIO=${LR_WARMUP_RATIO:-0.1}
 USE_KL_LOSS=${USE_KL_LOSS:-True}
 K=${K:-'{schedule:linear,from:0.5,to:2.0,over:run}'} # risk coefficient: a number, or a schedule
 
-JUDGE=${JUDGE:-server}                          # server: at JUDGE_URL, see ../judge | pool: verl serves it on GPUs of
+JUDGE=${JUDGE:-server}                          # server: at JUDGE_URL, see judge/ | pool: verl serves it on GPUs of
                                                 # its own | colocated: on the training GPUs, after each rollout
 JUDGE_URL=${JUDGE_URL:-}                        # http://HOST:PORT/v1 of any OpenAI-compatible server
 JUDGE_MODEL=${JUDGE_MODEL:-Qwen/Qwen2.5-32B-Instruct}
@@ -38,16 +49,13 @@ JUDGE_NNODES=${JUDGE_NNODES:-1}                 # of JUDGE=pool
 JUDGE_NGPUS=${JUDGE_NGPUS:-8}                   # of JUDGE=pool, per node
 # --------------------------------------------------------------------------------------------------------
 
-source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 REWARD=(
   +rvpo=rubrics
-  "algorithm.rvpo.k=$K"
-  reward.reward_manager.name=rvpo
-  ++reward.rvpo.rewards.rubric.timeout=null     # the judge's deadline keeps the verdicts that arrived
-  "++reward.rvpo.rewards.rubric.kwargs.judge.calls=$JUDGE_CALLS"
-  "++reward.rvpo.rewards.rubric.kwargs.judge.limit=$JUDGE_LIMIT"
-  "++reward.rvpo.rewards.rubric.kwargs.judge.deadline=$JUDGE_DEADLINE"
+  "reward.rvpo.rewards.rubric.kwargs.judge.calls=$JUDGE_CALLS"
+  "reward.rvpo.rewards.rubric.kwargs.judge.limit=$JUDGE_LIMIT"
+  "reward.rvpo.rewards.rubric.kwargs.judge.deadline=$JUDGE_DEADLINE"
 )
 
 case $JUDGE in
@@ -58,7 +66,7 @@ case $JUDGE in
       exit 2
     fi
     endpoint="{base_url:'$JUDGE_URL',model:'$JUDGE_MODEL',api_key_env:$JUDGE_KEY_ENV}"
-    REWARD+=("++reward.rvpo.rewards.rubric.kwargs.judge.endpoints=[$endpoint]")
+    REWARD+=("reward.rvpo.rewards.rubric.kwargs.judge.endpoints=[$endpoint]")
     ;;
   pool | colocated)
     REWARD+=(
@@ -82,3 +90,5 @@ case $JUDGE in
   colocated) REWARD+=(++trainer.use_v1=False) ;;
   *) echo "JUDGE=$JUDGE: expected server, pool or colocated" >&2; exit 2 ;;
 esac
+
+launch "${REWARD[@]}" "${@:2}"

@@ -1,4 +1,13 @@
-# Sourced by the recipes of this folder: tool calling on RLLA-4k, after GDPO's published run.
+#!/usr/bin/env bash
+# Tool calling on RLLA-4k, after GDPO's published run. README.md states the source of each number.
+#   ALGO=gdpo recipes/tool_calling.sh 1.5b [OPTION=VALUE ...]
+set -euo pipefail
+
+# SIZE  policy                        engine  rollout TP  offload  actor TP
+SIZES='
+  1.5b  Qwen/Qwen2.5-1.5B-Instruct    fsdp2   1           False    -
+  3b    Qwen/Qwen2.5-3B-Instruct      fsdp2   1           False    -
+'
 
 # ------------------------------------------- user-adjustable -------------------------------------------
 TASK=tool_calling
@@ -17,14 +26,13 @@ TEST_FREQ=${TEST_FREQ:-10}
 LR=${LR:-1e-6}
 ENTROPY_COEFF=${ENTROPY_COEFF:-0.001}
 K=${K:-2.0}                                     # risk coefficient, or {schedule:linear,from:0.5,to:2.0}
-REWARD_MODE=${REWARD_MODE:-robust}              # strict scores as ToolRL, GDPO and verl do, bit by bit
+REWARD_MODE=${REWARD_MODE:-robust}              # strict gives the scores of ToolRL, GDPO and verl
 # --------------------------------------------------------------------------------------------------------
 
-source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-REWARD=(
-  +rvpo=tool_calling
-  "algorithm.rvpo.k=$K"
-  "reward.rvpo.rewards.tool_call_format.kwargs.mode=$REWARD_MODE"
-  "reward.rvpo.rewards.tool_call_correctness.kwargs.mode=$REWARD_MODE"
-)
+launch \
+  +rvpo=tool_calling \
+  "reward.rvpo.rewards.tool_call_format.kwargs.mode=$REWARD_MODE" \
+  "reward.rvpo.rewards.tool_call_correctness.kwargs.mode=$REWARD_MODE" \
+  "${@:2}"
