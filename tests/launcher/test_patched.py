@@ -6,13 +6,13 @@ What rvpo does on a patched verl, the other launcher runs show.
 import pytest
 from verl.trainer.ppo.ray_trainer import compute_advantage
 
-from rvpo_verl.attach.native_api import hands_over
+from rvpo_verl.attach.native_api import supports_extras
 from tests.support import scoring
 
 pytestmark = [
     pytest.mark.launcher,
     pytest.mark.timeout(700),
-    pytest.mark.skipif(not hands_over(compute_advantage), reason="this verl is not patched"),
+    pytest.mark.skipif(not supports_extras(compute_advantage), reason="this verl is not patched"),
 ]
 
 
