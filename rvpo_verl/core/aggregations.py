@@ -135,7 +135,9 @@ def find(name: str) -> Aggregation:
         near = difflib.get_close_matches(name, installed, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         if "softmin" not in installed:
-            hint += " (the built-in ones are not installed: install rvpo-verl again, also after updating a clone)"
+            hint += (
+                " (the built-in ones are not installed: install rvpo-verl again, also after updating a clone)"
+            )
         raise ConfigError(
             f"aggregation={name!r}: no such aggregation{hint}; accepted: {', '.join(sorted(installed))} (entry "
             f"points of group {GROUP!r}), or package.module:function"

@@ -1,0 +1,53 @@
+"""The documentation site: `sphinx-build -W -b html docs OUT`."""
+
+import re
+import subprocess
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+project = "rvpo-verl"
+author = "The rvpo-verl authors"
+version = release = installed_version("rvpo-verl")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+html_theme = "furo"
+html_title = f"rvpo-verl {release}"
+exclude_patterns = ["data"]
+# Pages link to files of the repository, which are no pages of the site.
+suppress_warnings = ["myst.xref_missing"]
+autodoc_member_order = "bysource"
+
+
+_read: dict[str, list[str]] = {}
+
+
+def _before_napoleon(app, what, name, obj, options, lines):
+    """Docstrings mark code as Markdown does, by single backticks. Of a module the first line is enough."""
+    lines[:] = [re.sub(r"(?<![`:])`([^`]+)`(?!`)", r"``\1``", line) for line in lines]
+    if what == "module":
+        del lines[1:]
+    _read[name] = list(lines)
+
+
+def _after_napoleon(app, what, name, obj, options, lines):
+    """In the docstring of an attribute napoleon takes what stands before a colon for its type."""
+    if what in ("attribute", "data", "property"):
+        lines[:] = _read[name]
+
+
+def _command_line(app):
+    """The page of the command line, from its own help."""
+    page = Path(app.srcdir) / "reference" / "cli.md"
+    command = [sys.executable, "-m", "typer", "rvpo_verl.cli", "utils", "docs", "--name", "rvpo-verl"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100).stdout
+    if not page.exists() or page.read_text() != text:
+        page.write_text(text)
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", _before_napoleon, priority=100)
+    app.connect("autodoc-process-docstring", _after_napoleon, priority=900)
+    app.connect("builder-inited", _command_line)

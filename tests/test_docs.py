@@ -1,0 +1,34 @@
+"""The documentation site builds without a warning and has every public name."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+PUBLIC = ("rvpo_verl.core", "rvpo_verl.rewards")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    out = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-E", "-b", "html", DOCS, out]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_public_name_is_on_the_page_of_the_interface(site, module):
+    page = (site / "reference" / "api.html").read_text()
+    for name in importlib.import_module(module).__all__:
+        assert f'id="{module}.{name}"' in page
+
+
+def test_every_command_is_on_the_page_of_the_command_line(site):
+    page = re.sub("<[^>]+>", "", (site / "reference" / "cli.html").read_text())
+    for command in ("doctor", "plan", "rewards score", "data", "judge check", "compare"):
+        assert f"rvpo-verl {command}" in page
