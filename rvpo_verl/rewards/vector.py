@@ -31,7 +31,8 @@ class RewardVector:
 
     @classmethod
     def loads(cls, text: str) -> "RewardVector":
-        return cls(**orjson.loads(text))
+        # verl may have put it into an array of strings, whose elements orjson does not take for text.
+        return cls(**orjson.loads(text.encode()))
 
     def of(self, reward: str) -> dict[str, float | None]:
         """The scores of a reward that names them itself."""
