@@ -121,6 +121,9 @@ class RewardSpec(Strict):
     """Share in the aggregate and factor in verl's scalar score; 0 only monitors."""
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 60.0
     """Seconds until the reward counts as failed; null waits without a limit."""
+    executor: Literal["thread", "process"] = "thread"
+    """Where a synchronous function runs. `process`: for one that computes, or needs the main thread of a process (as
+    `signal.alarm` does); its timeout ends the work."""
     kwargs: dict[str, Any] = Field(default_factory=dict)
     """Passed to the function as keyword arguments."""
     data_sources: list[str] | None = None

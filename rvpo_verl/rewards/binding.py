@@ -5,7 +5,8 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,8 @@ from rvpo_verl.rewards.registry import resolve
 from rvpo_verl.rewards.sample import ARGUMENTS, COLUMN_OF_ARGUMENT, Sample
 from rvpo_verl.rewards.score import Score
 
+IN_THIS_PROCESS = ("tokenizer", "reward_model_tokenizer")
+"""Arguments that a reward with `executor: process` cannot have: they would be sent with every response."""
 # What scoring functions written for verl, or for other trainers, call the same thing.
 OTHER_NAMES = {"solution_str": "response", "completion": "response", "prompt": "messages"}
 
@@ -25,8 +28,10 @@ class Reading:
     """What a reward says of one response."""
 
     scores: dict[str, Score]
-    error: Exception | None = None
+    error: BaseException | None = None
     """What was wrong with the whole of it, or with one of the scores, which is missing then."""
+    texts: dict[str, str] = field(default_factory=dict)
+    """Texts beside the scores, by `NAME/KEY`, such as the answer that was extracted."""
 
 
 class BoundReward:
@@ -41,22 +46,26 @@ class BoundReward:
         """
         found = resolve(spec.function or name)
         self.name, self.spec, self.origin = name, spec, found.origin
+        if spec.executor == "process":
+            offered = [argument for argument in offered if argument not in IN_THIS_PROCESS]
         weights = spec.outputs or {name: spec.weight}
         self.missing = {output: Score(None, weight) for output, weight in weights.items()}
         """Its scores where it does not apply, or failed."""
         self.function = found.function
         self.is_async = is_async(found.function)
+        self._check_kind()
         parameters = self._parameters()
         self._check(parameters, offered)
 
         self._fixed = dict(spec.kwargs)
+        already = _fixed_by_partial(found.function) | set(spec.kwargs)
         self._positional, self._named = [], []
         for parameter in parameters:
             if parameter.kind == parameter.POSITIONAL_ONLY:
                 self._positional.append(parameter.name)
                 if parameter.name not in offered:
                     self._fixed.setdefault(parameter.name, parameter.default)
-            elif parameter.name in offered and parameter.name not in spec.kwargs and _has_name(parameter):
+            elif parameter.name in offered and parameter.name not in already and _has_name(parameter):
                 self._named.append(parameter.name)
 
     def applies(self, sample: Sample) -> bool:
@@ -64,11 +73,16 @@ class BoundReward:
 
     def call(self, sample: Sample) -> Callable[[], Any]:
         """The function with the arguments that it names."""
+        _, values, keywords = self.arguments(sample)
+        return partial(self.function, *values, **keywords)
+
+    def arguments(self, sample: Sample) -> tuple[str, list[Any], dict[str, Any]]:
+        """Name or place of the function, and the positional and keyword arguments that it names."""
         keywords = self._fixed | {name: getattr(sample, name) for name in self._named}
         values = [
             keywords.pop(name) if name in keywords else getattr(sample, name) for name in self._positional
         ]
-        return partial(self.function, *values, **keywords)
+        return self.spec.function or self.name, values, keywords
 
     def read(self, value: Any) -> Reading:
         """The scores in what the function returned.
@@ -84,12 +98,20 @@ class BoundReward:
                 raise TypeError(f"returned {_kind(value)}, not a dict of its outputs {list(outputs)}")
             return Reading({self.name: Score(_number(value, "returned"), self.spec.weight)})
 
+        texts = {
+            f"{self.name}/{key}": text
+            for key, text in value.items()
+            if isinstance(text, str) and key not in (outputs or ())
+        }
+        value = {key: score for key, score in value.items() if f"{self.name}/{key}" not in texts}
         unexpected_keys = [
             key for key in value if not isinstance(key, str) or (outputs and key not in outputs)
         ]
         if unexpected_keys:
             accepted = f"its outputs {list(outputs)}" if outputs else "strings"
             raise TypeError(f"returned a dict with the keys {unexpected_keys}; accepted: {accepted}")
+        if texts and not value:
+            raise TypeError(f"returned a dict of texts alone, {sorted(texts)}; at least one number is needed")
         scores, wrong = {}, None
         for key in outputs or value:
             name, weight = (key, outputs[key]) if outputs else (f"{self.name}/{key}", self.spec.weight)
@@ -100,7 +122,7 @@ class BoundReward:
                 scores[name] = _score(value[key], key, weight)
             except (TypeError, ValueError, OverflowError) as error:
                 wrong = wrong or error
-        return Reading(scores or self.missing, wrong)
+        return Reading(scores or self.missing, wrong, texts)
 
     def required_columns(self) -> list[str]:
         """Columns of the data that fill its arguments, or that it names itself."""
@@ -109,6 +131,20 @@ class BoundReward:
         if isinstance(self.function, RequiresColumns):
             columns += self.function.required_columns(self.spec.kwargs)
         return columns
+
+    def _check_kind(self) -> None:
+        """
+        Raises:
+            ConfigError: what was found can be called, but does not return a score.
+        """
+        what, called = f"reward {self.name!r} ({self.origin})", _without_partial(self.function)
+        if inspect.isclass(called):
+            raise ConfigError(
+                f"{what} is a class, so that calling it makes an object and no score: put an object of it into the "
+                f"module, NAME = {called.__name__}(...), and name that"
+            )
+        if inspect.isasyncgenfunction(called) or inspect.isgeneratorfunction(called):
+            raise ConfigError(f"{what} is a generator: let it return its score in place of yielding it")
 
     def _parameters(self) -> list[inspect.Parameter]:
         try:
@@ -137,6 +173,11 @@ class BoundReward:
                 if name not in ARGUMENTS:
                     reason = f"is neither on offer nor in {key}{_hint(name, offered)}"
                 complaints.append(f"its argument {name!r} {reason}; on offer: {', '.join(offered)}")
+        if parameters and not named and not kwargs:
+            complaints.append(
+                "it names no argument, so that it would know nothing of the response: name those that it needs in "
+                f"place of *args and **kwargs; on offer: {', '.join(offered)}"
+            )
         if complaints:
             what = f"reward {self.name!r} ({self.origin})"
             raise ConfigError("\n".join(f"{what}: {complaint}" for complaint in complaints))
@@ -145,6 +186,19 @@ class BoundReward:
 def is_async(function: Callable[..., Any]) -> bool:
     of_object = getattr(function, "__call__", None)  # noqa: B004  an object may have an async one
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(of_object)
+
+
+def _without_partial(function: Any) -> Any:
+    while isinstance(function, partial):
+        function = function.func
+    return function
+
+
+def _fixed_by_partial(function: Any) -> set[str]:
+    """Arguments that a `functools.partial` has set already."""
+    return (
+        set(function.keywords) | _fixed_by_partial(function.func) if isinstance(function, partial) else set()
+    )
 
 
 def _has_name(parameter: inspect.Parameter) -> bool:
@@ -167,7 +221,7 @@ def _number(value: Any, what: str) -> float:
     plain = value
     if not isinstance(value, numbers.Real) and getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         plain = value.item()
-    if not isinstance(plain, numbers.Real):
+    if not isinstance(plain, numbers.Real | Decimal):
         raise TypeError(f"{what} {_kind(value)}; accepted: a number, None, or a dict of those")
     score = float(plain)
     if not math.isfinite(score):

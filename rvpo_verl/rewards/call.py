@@ -4,16 +4,18 @@ import asyncio
 import inspect
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from rvpo_verl.config import RewardsConfig
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.binding import BoundReward, Reading
+from rvpo_verl.rewards.processes import Processes, RaisedInProcess
 from rvpo_verl.rewards.protocol import CallsServices, Probes, RunContext, Validates
 from rvpo_verl.rewards.sample import ARGUMENTS, Sample
-from rvpo_verl.rewards.threads import Threads
+from rvpo_verl.rewards.threads import Outcome, Threads, message_of
 from rvpo_verl.rewards.vector import RewardVector
 
 __all__ = ["ARGUMENTS", "Sample", "Scorer"]
@@ -52,6 +54,8 @@ class Scorer:
                 complaints.append(complaint)
         if complaints:
             raise ConfigError("\n".join(map(str, complaints))) from complaints[0].__cause__
+        in_process = any(reward.spec.executor == "process" for reward in self.rewards)
+        self._processes = Processes() if in_process else None
         self._threads = Threads(max(THREADS, 2 * len(self.rewards)))
         self.failed: Counter[tuple[str, str]] = Counter()
         """Calls that failed, by reward and type of the exception."""
@@ -112,8 +116,9 @@ class Scorer:
     async def score(self, sample: Sample) -> RewardVector:
         """The scores of all rewards, None where one does not apply or failed.
 
-        A reward that raises, takes too long or returns no finite number failed, and `failures` has the cause.
-        Only what is not an `Exception` gets out of here: a cancellation, an interrupt.
+        A reward that raises, takes too long or returns no finite number failed, and `failures` has the cause. This
+        includes everything that ends a program or a task when it is raised elsewhere, such as SystemExit. Only a
+        cancellation of the caller and an interrupt of the process get out of here.
 
         A dict from a reward without declared outputs gives the scores `NAME/key`, each with NAME's weight, or
         that times its own. A score in it that failed by itself has its cause under its own name.
@@ -123,6 +128,7 @@ class Scorer:
         weights: dict[str, float] = {}
         failures: dict[str, str] = {}
         disagreements: dict[str, float] = {}
+        texts: dict[str, str] = {}
         for reward, reading in zip(self.rewards, readings, strict=True):
             for name, score in reading.scores.items():
                 scores[name], weights[name] = score.value, score.weight
@@ -130,25 +136,35 @@ class Scorer:
                     failures[name] = self._count(reward, *_kind_and_cause(score.failure))
                 if score.disagreement is not None:
                     disagreements[name] = score.disagreement
+            texts |= reading.texts
             if reading.error is not None:
                 error = reading.error
-                kind = type(error).__name__
-                failures[reward.name] = self._count(reward, kind, f"{kind}: {error}", error)
-        return RewardVector(scores, weights, failures, disagreements)
+                kind = error.kind if isinstance(error, RaisedInProcess) else type(error).__name__
+                failures[reward.name] = self._count(reward, kind, f"{kind}: {message_of(error)}", error)
+        return RewardVector(scores, weights, failures, disagreements, texts)
 
     async def _read(self, reward: BoundReward, sample: Sample) -> Reading:
         if not reward.applies(sample):
             return Reading(reward.missing)
-        call, timeout = reward.call(sample), reward.spec.timeout
+        timeout = reward.spec.timeout
+        if self._processes is not None and reward.spec.executor == "process":
+            value, error = await self._processes.run(*reward.arguments(sample), timeout)
+        elif reward.is_async:
+            value, error = await _in_loop(reward.call(sample), timeout)
+        else:
+            value, error = await self._threads.run(reward.call(sample), timeout)
+            if inspect.isawaitable(value):  # an async function in a decorator that is not
+                value, error = await _in_loop(partial(_itself, value), timeout)
+        if error is not None:
+            return Reading(reward.missing, error)
         try:
-            value = call() if reward.is_async else await self._threads.run(call, timeout)
-            if inspect.isawaitable(value):  # also an async function in a decorator that is not
-                value = await _in_loop(value, timeout)
             return reward.read(value)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # of a user's objects
             return Reading(reward.missing, error)
 
-    def _count(self, reward: BoundReward, kind: str, cause: str, error: Exception | None = None) -> str:
+    def _count(self, reward: BoundReward, kind: str, cause: str, error: BaseException | None = None) -> str:
         cause = cause.split("\n", 1)[0][:LONGEST_CAUSE]
         self.failed[reward.name, kind] += 1
         if self.failed[reward.name, kind] == 1:
@@ -168,17 +184,32 @@ def _kind_and_cause(failure: str) -> tuple[str, str]:
     return failure.partition(":")[0], failure
 
 
-async def _in_loop(awaitable: Awaitable[Any], timeout: float | None) -> Any:
-    # `asyncio.wait_for` never returns for a coroutine that ignores its cancellation.
-    task = asyncio.ensure_future(awaitable)
+async def _in_loop(call: Callable[[], Awaitable[Any]], timeout: float | None) -> Outcome:
+    """`await call()` in this event loop: its value, or what it raised."""
+    # A task of its own: `asyncio.wait_for` never returns for a coroutine that ignores its cancellation.
+    task = asyncio.ensure_future(_outcome(call))
     try:
         await asyncio.wait((task,), timeout=timeout)
         if not task.done():
-            raise TimeoutError(f"no answer within {timeout:g} s")
+            return None, TimeoutError(f"no answer within {timeout:g} s")
     finally:
         if not task.done():
             task.cancel()
             task.add_done_callback(lambda late: late.cancelled() or late.exception())
     if task.cancelled():  # from within: from without, the lines above raise
-        raise RuntimeError("the reward was cancelled, and not by verl")
+        return None, asyncio.CancelledError("the reward was cancelled, and not by verl")
     return task.result()
+
+
+async def _outcome(call: Callable[[], Awaitable[Any]]) -> Outcome:
+    # asyncio lets SystemExit out of a task and ends the loop with it.
+    try:
+        return await call(), None
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        return None, error
+
+
+def _itself(awaitable: Awaitable[Any]) -> Awaitable[Any]:
+    return awaitable

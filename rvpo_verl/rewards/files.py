@@ -33,8 +33,14 @@ def score_file(scorer: Scorer, file: Path) -> Iterator[RewardVector]:
         UserError: a row cannot be read, or lacks a column.
     """
     samples = (_sample(row, f"{file}, row {number}") for number, row in read_rows(file, list(COLUMNS)))
-    while batch := list(islice(samples, BATCH_SIZE)):
-        yield from asyncio.run(_score(scorer, batch))
+    # One event loop for all of them: rewards keep objects that belong to it, such as a semaphore.
+    loop = asyncio.new_event_loop()
+    try:
+        while batch := list(islice(samples, BATCH_SIZE)):
+            yield from loop.run_until_complete(_score(scorer, batch))
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 async def _score(scorer: Scorer, samples: list[Sample]) -> list[RewardVector]:

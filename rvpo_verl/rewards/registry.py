@@ -52,10 +52,13 @@ def resolve(name_or_path: str) -> RewardFunction:
     Raises:
         ConfigError: there is none, it cannot be imported, or it is not callable.
     """
-    place, colon, attribute = name_or_path.rpartition(":")
+    is_file, is_package = name_or_path.startswith("file://"), name_or_path.startswith("pkg://")
+    place, colon, attribute = name_or_path.removeprefix("file://").removeprefix("pkg://").rpartition(":")
+    if (is_file or is_package) and not colon:
+        raise ConfigError(f"{name_or_path!r} names no function: add :FUNCTION. {CONTRACT}")
     if not colon:
         function, origin = _from_entry_point(name_or_path)
-    elif place.endswith(".py") or "/" in place or "\\" in place:
+    elif is_file or place.endswith(".py") or "/" in place or "\\" in place:
         function, origin = _from_file(place, attribute)
     else:
         function, origin = _from_module(place, attribute)

@@ -13,6 +13,17 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
+Outcome = tuple[Any, BaseException | None]
+"""(value, None) of a call, or (None, what it raised)."""
+
+
+def message_of(error: BaseException) -> str:
+    """`str(error)`, also of an exception that cannot say it."""
+    try:
+        return str(error)
+    except BaseException as failure:
+        return f"(its message cannot be shown: {type(failure).__name__})"
+
 
 class Threads:
     """Threads that no exit waits for, started as they are needed; at most `limit`, without the abandoned ones."""
@@ -28,12 +39,12 @@ class Threads:
         self._waiting = 0
         """Threads that will take one."""
 
-    async def run(self, call: Callable[[], Any], timeout: float | None) -> Any:
+    async def run(self, call: Callable[[], Any], timeout: float | None) -> Outcome:
         """`call()` in a thread.
 
-        Raises:
-            TimeoutError: it took longer than `timeout` seconds, not counting the wait for a thread. Its
-                thread is abandoned, and replaced by another.
+        Returns:
+            Its value, or what it raised: a TimeoutError if it took longer than `timeout` seconds, not counting the
+            wait for a thread. Its thread is abandoned then, and replaced by another.
         """
         job = _Job(call, timeout)
         self._jobs.put(job)
@@ -41,14 +52,11 @@ class Threads:
             self._queued += 1
             self._grow()
         try:
-            value, error = await job.future
+            return await job.future
         finally:
             job.close()
             if not job.finished:
                 self._abandon(job)
-        if error is not None:
-            raise error
-        return value
 
     def _abandon(self, job: "_Job") -> None:
         with self._lock:
@@ -89,19 +97,19 @@ class _Job:
         self._loop = asyncio.get_running_loop()
         self._timer = None if timeout is None else self._loop.call_later(timeout, self._expire)
         self.future = self._loop.create_future()
-        """Becomes (value, None) or (None, exception)."""
+        """Becomes an `Outcome`."""
         self.started: float | None = None
         self.finished = False
         self.abandoned = False
         """Its result is no longer waited for."""
 
-    def run(self) -> tuple[Any, BaseException | None]:
+    def run(self) -> Outcome:
         try:
             return self._call(), None
         except BaseException as error:
             return None, error
 
-    def deliver(self, outcome: tuple[Any, BaseException | None]) -> None:
+    def deliver(self, outcome: Outcome) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
             self._loop.call_soon_threadsafe(self._set, outcome)
 
@@ -109,7 +117,7 @@ class _Job:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _set(self, outcome: tuple[Any, BaseException | None]) -> None:
+    def _set(self, outcome: Outcome) -> None:
         if not self.future.done():
             self.future.set_result(outcome)
 

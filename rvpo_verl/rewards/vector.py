@@ -25,6 +25,9 @@ class RewardVector:
     disagreements: dict[str, float] = field(default_factory=dict)
     """Disagreement between repeated measurements, by name, for the scores that have it."""
 
+    texts: dict[str, str] = field(default_factory=dict)
+    """What rewards returned beside their scores, for people who read verl's dumps."""
+
     def dumps(self) -> str:
         weights = {name: weight for name, weight in self.weights.items() if weight != 1}
         return orjson.dumps({**vars(self), "weights": weights}).decode()

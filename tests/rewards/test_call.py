@@ -1,10 +1,14 @@
 import asyncio
 import logging
+import os
 import random
 import subprocess
 import sys
 import threading
 import time
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ import torch
 from rvpo_verl.config import RewardsConfig
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.call import Sample, Scorer
+from rvpo_verl.rewards.vector import RewardVector
 from rvpo_verl.schema import parse
 
 SAMPLE = Sample("the response", ground_truth="the truth", data_source="math", extra_info={"limit": 3})
@@ -259,13 +264,142 @@ def test_each_cause_is_logged_once_with_its_traceback(caplog):
     assert unlucky_scorer.failed == {("unlucky", "KeyError"): 3, ("unlucky", "ValueError"): 1}
 
 
-@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_is_no_failure(interrupt):
-    def interrupted(response):
-        raise interrupt
+class NotAnException(BaseException):
+    """What extensions written in Rust raise when they panic."""
 
-    with pytest.raises(interrupt):
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise SystemExit("no message")
+
+
+@pytest.mark.parametrize(
+    "raised", [SystemExit, KeyboardInterrupt, NotAnException, asyncio.CancelledError, Unprintable]
+)
+@pytest.mark.parametrize("in_loop", [False, True], ids=["sync", "async"])
+def test_whatever_a_reward_raises_is_its_failure(raised, in_loop, caplog):
+    if in_loop and raised is KeyboardInterrupt:
+        pytest.skip("in the main thread it may be a real interrupt")
+
+    def sync(response):
+        raise raised
+
+    async def in_the_loop(response):
+        raise raised
+
+    asked = scorer(bad=in_the_loop if in_loop else sync, good=lambda response: 1)
+    for _ in range(2):
+        vector = asyncio.run(asked.score(SAMPLE))
+        assert vector.scores == {"bad": None, "good": 1.0}
+        assert vector.failures["bad"].startswith(f"{raised.__name__}: ")
+    assert asked.failed == {("bad", raised.__name__): 2}
+    assert caplog.text.count("reward 'bad'") == 1
+
+
+@pytest.mark.parametrize("raised", [SystemExit, NotAnException, asyncio.CancelledError])
+def test_whatever_a_returned_object_raises_is_a_failure(raised):
+    class Hostile(dict):
+        def items(self):
+            raise raised
+
+    assert score(hostile=lambda response: Hostile(a=1)).failures["hostile"].startswith(raised.__name__)
+
+
+def test_a_real_interrupt_gets_out():
+    async def interrupted(response):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
         score(interrupted=interrupted)
+
+
+def test_text_beside_the_numbers_reaches_verls_dumps_and_is_no_reward():
+    def like_verls(response):
+        return {"score": 1.0, "acc": True, "pred": "42"}
+
+    vector = score(math=like_verls)
+    assert vector.scores == {"math/score": 1.0, "math/acc": 1.0}
+    assert RewardVector.loads(vector.dumps()).texts == {"math/pred": "42"}
+    declared = score(math={"call": like_verls, "outputs": {"score": 1.0, "acc": 0.5}})
+    assert declared.scores == {"score": 1.0, "acc": 1.0}
+    assert not declared.failures
+
+
+def test_a_text_in_place_of_a_number_is_a_failure():
+    declared = score(math={"call": lambda response: {"score": "0.5"}, "outputs": {"score": 1.0}})
+    assert "accepted: a number" in declared.failures["math"]
+    assert "at least one number" in score(math=lambda response: {"score": "0.5"}).failures["math"]
+
+
+def test_decimals_are_numbers():
+    assert score(exact=lambda response: Decimal("0.25")).scores == {"exact": 0.25}
+
+
+class AClass:
+    def __init__(self, response):
+        pass
+
+
+async def a_generator(response):
+    yield 1.0
+
+
+def names_nothing(*args, **kwargs):
+    return 1.0
+
+
+@pytest.mark.parametrize(
+    ("function", "remedy"),
+    [
+        (AClass, "put an object of it into the module"),
+        (a_generator, "return its score"),
+        (names_nothing, "name those that it needs"),
+        (partial(AClass), "put an object of it into the module"),
+    ],
+)
+def test_what_can_be_called_but_gives_no_score_is_refused_with_the_remedy(function, remedy):
+    with pytest.raises(ConfigError, match=remedy):
+        scorer(odd=function)
+
+
+def test_an_argument_that_a_partial_has_set_stays_as_it_is():
+    def same(response, ground_truth):
+        return float(response == ground_truth)
+
+    assert score(same=partial(same, ground_truth=SAMPLE.response)).scores == {"same": 1.0}
+
+
+# --- in a process ---------------------------------------------------------------------------------------
+
+IN_PROCESS = f"{Path(__file__).parents[1]}/support/process_rewards.py"
+
+
+def in_process(function, sample=SAMPLE, **options):
+    spec = {"function": f"{IN_PROCESS}:{function}", "executor": "process", **options}
+    return asyncio.run(Scorer(parse(RewardsConfig, {"rewards": {"it": spec}}, "reward.rvpo")).score(sample))
+
+
+def test_a_reward_in_a_process_has_a_main_thread_of_its_own():
+    assert in_process("by_alarm").scores == {"it": 1.0}
+
+
+def test_a_timeout_ends_the_process_and_its_work(tmp_path):
+    file = tmp_path / "pid"
+    vector = in_process("for_ever", Sample(str(file)), timeout=2.0)
+    assert vector.failures["it"].startswith("TimeoutError: no answer within 2 s")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(file.read_text()), 0)
+
+
+def test_what_is_raised_in_a_process_is_a_failure_by_its_kind():
+    assert in_process("exits").failures == {"it": "SystemExit: 3"}
+    assert in_process("unprintable").failures["it"].startswith("Unprintable: (its message cannot be shown")
+    assert in_process("dies").failures["it"].startswith("ProcessExpired")
+
+
+def test_what_cannot_be_sent_to_a_process_is_not_on_offer_there():
+    with pytest.raises(ConfigError, match="'tokenizer' is not available here"):
+        in_process("wants_the_tokenizer")
 
 
 def test_a_cancellation_is_no_failure_and_reaches_the_rewards():
@@ -296,7 +430,7 @@ def test_a_reward_that_cancels_itself_failed():
 
     vector = score(cancels=cancels, good=lambda response: 1)
     assert vector.scores == {"cancels": None, "good": 1.0}
-    assert vector.failures == {"cancels": "RuntimeError: the reward was cancelled, and not by verl"}
+    assert vector.failures == {"cancels": "CancelledError: the reward was cancelled, and not by verl"}
 
 
 # --- time -----------------------------------------------------------------------------------------------
