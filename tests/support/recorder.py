@@ -4,6 +4,7 @@ One JSON line for each batch: on V0, how far the advantages of verl's `gdpo` and
 same batch; on V1, the advantages of padding rows and of real rows.
 """
 
+import contextvars
 import copy
 import functools
 import json
@@ -31,11 +32,12 @@ def record_v0(module):
             with_mean = OmegaConf.merge(config, {"rvpo": {"aggregation": "mean"}})
             keyed = copy.deepcopy(data)
             keyed.non_tensor_batch.pop(KEY, None)  # the rewards of `gdpo_reward_keys` alone
+            # As called on its own, with this configuration instead of the trainer's.
+            alone = functools.partial(contextvars.Context().run, original)
+            options = {name: value for name, value in kwargs.items() if name != "extras"}
             gdpo, rvpo = (
-                original(copy.deepcopy(keyed), estimator, *args, config=with_mean, **kwargs).batch[
-                    "advantages"
-                ]
-                for estimator in ("gdpo", "rvpo")
+                alone(copy.deepcopy(keyed), name, *args, config=with_mean, **options).batch["advantages"]
+                for name in ("gdpo", "rvpo")
             )
             write(
                 trained=adv_estimator,
