@@ -18,7 +18,8 @@ from rvpo_verl.schema import Strict
 RESERVED_NAMES = frozenset(
     {
         "reward", "uid", "index", "pred", "prompt", "raw_prompt", "data_source", "reward_model", "extra_info",
-        "tool_extra_fields", "reward_scores", "multi_modal_inputs", "rvpo_rewards",
+        "tool_extra_fields", "reward_scores", "multi_modal_inputs", "rvpo_rewards", "rvpo_vector", "rvpo_failed",
+        "acc", "tool_rewards", "turn_scores", "extras", "min_global_steps", "max_global_steps", "num_turns",
     }
 )  # fmt: skip
 """Names with a meaning of their own in the batch of verl that carries the scores."""
@@ -32,7 +33,15 @@ def _reward_name(name: str) -> str:
     return name
 
 
+def _reward_key(name: str) -> str:
+    """Of another manager's `reward_extra_info`: what verl itself puts into the batch is no reward."""
+    if name in RESERVED_NAMES - {"acc"}:
+        raise ValueError(f"{name!r} already has a meaning in verl's batch; choose another name")
+    return name
+
+
 RewardName = Annotated[str, AfterValidator(_reward_name)]
+RewardKey = Annotated[str, AfterValidator(_reward_key)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -88,7 +97,7 @@ class AdvantageConfig(Strict):
     bonus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     center_groups: bool = True
     whitening: Literal["token", "response", "none"] = "token"
-    reward_keys: list[RewardName] | None = None
+    reward_keys: list[RewardKey] | None = None
     """Keys of verl's `reward_extra_info` that hold the rewards, with any manager but `rvpo`."""
     reward_weights: dict[str, Weight] | None = None
     """Weight of each of `reward_keys`; 1 where none is given."""

@@ -1,30 +1,37 @@
 """verl's reward manager `rvpo`: every reward of `reward.rvpo` for one response, and their weighted sum."""
 
 import asyncio
+import hashlib
 from typing import Any
 
+import orjson
+from omegaconf import OmegaConf
 from packaging.version import Version
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from rvpo_verl.attach.hooks import verl_version
-from rvpo_verl.attach.verl_config import rewards_config, run_context
+from rvpo_verl.attach.verl_config import VECTOR_DIGEST, rewards_config, run_context
 from rvpo_verl.errors import ConfigError
+from rvpo_verl.names import reward_of
 from rvpo_verl.rewards.call import Sample, Scorer
 from rvpo_verl.rewards.vector import KEY, RewardVector
 
 # verl's validation leaves None out of its averages from 0.9 on, and fails on it before.
+FAILED = "rvpo_failed"
+
 ABSENT = None if Version(verl_version()) >= Version("0.9") else float("nan")
 
 
 class RvpoRewardManager(RewardManagerBase):
     """Scores a response by all rewards of `reward.rvpo.rewards`.
 
-    `reward_score` is the weighted sum of the rewards that are there. A reward that returns a dict without
-    declaring its outputs counts as the weighted mean of those that are there: a sum would grow with their
-    number, and would count a failed one as 0.
-    `reward_extra_info` has the reward vector for the estimator under `KEY`, and each reward as a number for
-    verl's validation metrics, in the same keys and order for every response.
+    `reward_score` is the weighted mean of the rewards that are there, times the weight of all that apply to the
+    row: their weighted sum, in which a missing reward does not count as 0. A reward that returns a dict without
+    declaring its outputs counts as the weighted mean of its values.
+    `reward_extra_info` has the reward vector for the estimator under `KEY`; each reward, and under `FAILED` the
+    number of those that failed, as numbers for verl's validation metrics; in the same keys and order for every
+    response.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class RvpoRewardManager(RewardManagerBase):
             )
         self._weights = rewards.weights()
         self._scorer = Scorer(rewards)
+        self._filters_groups = bool(OmegaConf.select(config, "algorithm.filter_groups.enable"))
         self._served = {
             "reward_router_address": reward_router_address,
             "reward_model_tokenizer": reward_model_tokenizer,
@@ -57,16 +65,27 @@ class RvpoRewardManager(RewardManagerBase):
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Scores one agent session; where it has several outputs, the last one, as verl's managers do."""
-        vector = await self._scorer.score(await self._sample(data[-1]))
+        sample = await self._sample(data[-1])
+        vector = await self._scorer.score(sample)
         shown = {name: _value(vector, name) for name in self._weights}
-        present = {name: value for name, value in shown.items() if value is not None}
+        digest = {VECTOR_DIGEST: _digest(vector)} if self._filters_groups else {}
         return {
-            "reward_score": float(sum(self._weights[name] * value for name, value in present.items())),
+            "reward_score": self._score(shown, self._scorer.applicable(sample)),
             "reward_extra_info": {
                 KEY: vector.dumps(),
+                **digest,
                 **{name: ABSENT if value is None else value for name, value in shown.items()},
+                FAILED: float(len({reward_of(name) for name in vector.failures})),
             },
         }
+
+    def _score(self, shown: dict[str, float | None], applicable: set[str]) -> float:
+        present = {name: value for name, value in shown.items() if value is not None}
+        present_weight = sum(self._weights[name] for name in present)
+        if present_weight == 0:
+            return 0.0
+        total = sum(self._weights[name] * value for name, value in present.items())
+        return float(total * sum(self._weights[name] for name in applicable) / present_weight)
 
     async def _sample(self, item: Any) -> Sample:
         row = item.non_tensor_batch
@@ -95,6 +114,12 @@ class RvpoRewardManager(RewardManagerBase):
             tokenizer=self.tokenizer,
             **self._served,
         )
+
+
+def _digest(vector: RewardVector) -> float:
+    """A number of 32 bits, so that verl's standard deviation of equal ones is exactly 0."""
+    text = orjson.dumps(vector.scores, option=orjson.OPT_SORT_KEYS)
+    return float(int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big"))
 
 
 def _value(vector: RewardVector, name: str) -> float | None:

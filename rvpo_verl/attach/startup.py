@@ -43,6 +43,8 @@ def validate_in_constructor(original: Any, self: Any, *args: Any, **kwargs: Any)
 def _validate(config: Any) -> None:
     from rvpo_verl.attach.probe import probe
     from rvpo_verl.attach.validation import validate
+    from rvpo_verl.attach.verl_config import resolve_paths
 
+    resolve_paths(config)
     validate(config)
     probe(config)

@@ -4,6 +4,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rvpo_verl.attach.verl_config import (
     NAME,
+    VECTOR_DIGEST,
     advantage_config,
     reward_keys,
     rewards_config,
@@ -21,7 +22,10 @@ def validate(config: DictConfig) -> None:
         ConfigError: with all complaints, what was given and what to write instead.
     """
     complaints = []
-    for check in (_preset_found, _rewards, _reward_model, _reward_vectors, _no_kl_in_reward, _divided_by_std):
+    for check in (
+        _preset_found, _estimator_name, _rewards, _reward_model, _other_scoring, _reward_vectors, _groups,
+        _filter_groups, _no_kl_in_reward, _divided_by_std, _no_reweighting,
+    ):  # fmt: skip
         try:
             check(config)
         except ConfigError as error:
@@ -38,6 +42,12 @@ def _preset_found(config: DictConfig) -> None:
             "is in effect. Load the plugin before Hydra starts (VERL_USE_EXTERNAL_MODULES=rvpo_verl), or add "
             "hydra.searchpath=[pkg://rvpo_verl.conf]; the presets are default, paper, tool_calling and rubrics"
         )
+
+
+def _estimator_name(config: DictConfig) -> None:
+    name = str(config.algorithm.adv_estimator)
+    if name != NAME and name.lower() == NAME:
+        raise ConfigError(f"algorithm.adv_estimator={name}: verl knows it as algorithm.adv_estimator={NAME}")
 
 
 def _rewards(config: DictConfig) -> None:
@@ -67,6 +77,59 @@ def _reward_model(config: DictConfig) -> None:
             "reward.reward_model.enable_resource_pool=False: verl's V1 trainer scores with a colocated reward model "
             "after the rollout and gives the manager neither ground_truth nor data_source. Set "
             "reward.reward_model.enable_resource_pool=True, or trainer.use_v1=False"
+        )
+
+
+def _other_scoring(config: DictConfig) -> None:
+    """Options of verl's own reward managers, which the rvpo manager does not read."""
+    if rewards_config(config) is None:
+        return
+    complaints = []
+    path = OmegaConf.select(config, "reward.custom_reward_function.path")
+    if path and not config.reward.reward_model.enable:
+        complaints.append(
+            f"reward.custom_reward_function.path={path}: the rvpo manager calls the functions of reward.rvpo.rewards "
+            f"and not this one. Add it as one of them, +reward.rvpo.rewards.NAME.function={path}:FUNCTION, or use "
+            "another manager with algorithm.rvpo.reward_keys"
+        )
+    kwargs = OmegaConf.select(config, "reward.reward_kwargs") or {}
+    if kwargs:
+        complaints.append(
+            f"reward.reward_kwargs={dict(kwargs)}: the rvpo manager does not read it. Arguments of a reward go into "
+            "reward.rvpo.rewards.NAME.kwargs; an overlong buffer is the reward `length` with max_length and buffer"
+        )
+    if complaints:
+        raise ConfigError("\n".join(complaints))
+
+
+def _groups(config: DictConfig) -> None:
+    size = OmegaConf.select(config, "actor_rollout_ref.rollout.n")
+    if config.algorithm.adv_estimator == NAME and size is not None and size < 2:
+        raise ConfigError(
+            f"actor_rollout_ref.rollout.n={size}: rvpo compares the responses to one prompt, so that with a single one "
+            "every advantage is 0. Set it to 4 or more (the paper has 4 for tool calling, 16 for rubrics)"
+        )
+
+
+def _filter_groups(config: DictConfig) -> None:
+    options = OmegaConf.select(config, "algorithm.filter_groups")
+    if config.algorithm.adv_estimator != NAME or not options or not options.get("enable"):
+        return
+    metric = options.get("metric")
+    if rewards_config(config) is not None and metric != VECTOR_DIGEST:
+        raise ConfigError(
+            f"algorithm.filter_groups.metric={metric}: verl drops groups that do not vary in this one number, so that "
+            "with a sum it drops groups whose rewards differ and add up alike, and with a single reward it fails "
+            f"where that is missing. Set algorithm.filter_groups.metric={VECTOR_DIGEST}, which the rvpo manager "
+            "reports: it drops the groups in which no reward varies"
+        )
+
+
+def _no_reweighting(config: DictConfig) -> None:
+    if config.algorithm.adv_estimator == NAME and config.algorithm.get("use_pf_ppo", False):
+        raise ConfigError(
+            "algorithm.use_pf_ppo=True: verl reweights by its scalar score, and only for the estimator gae. Set it to "
+            "False"
         )
 
 

@@ -1,5 +1,6 @@
 """What the plugin reads of verl's configuration."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -8,10 +9,13 @@ from rvpo_verl.config import AdvantageConfig, RewardsConfig, ScheduleConfig
 from rvpo_verl.core import Schedule, Settings, aggregations
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.protocol import RunContext
+from rvpo_verl.rewards.registry import absolute, is_file
 from rvpo_verl.schema import parse
 
 NAME = "rvpo"
 """Of the advantage estimator, of the reward manager, and of the keys under `algorithm` and `reward`."""
+VECTOR_DIGEST = "rvpo_vector"
+"""Key of `reward_extra_info`: a number that is equal for two responses if, and only if, all their rewards are."""
 
 
 def advantage_config(algorithm: Any) -> AdvantageConfig:
@@ -58,8 +62,9 @@ def reward_keys(config: AdvantageConfig, algorithm: Any) -> dict[str, float]:
     """
     if config.reward_keys is not None:
         return {key: (config.reward_weights or {}).get(key, 1.0) for key in config.reward_keys}
-    keys = list((algorithm or {}).get("gdpo_reward_keys", None) or [])
-    weights = list((algorithm or {}).get("gdpo_reward_weights", None) or [1.0] * len(keys))
+    keys = _list(algorithm, "gdpo_reward_keys", str, "[format,correct]") or []
+    weights = _list(algorithm, "gdpo_reward_weights", int | float, "[1.0,2.0]")
+    weights = [1.0] * len(keys) if weights is None else weights
     if len(set(keys)) != len(keys):
         raise ConfigError(f"algorithm.gdpo_reward_keys={keys}: duplicate reward names; each name once")
     if len(keys) != len(weights):
@@ -71,6 +76,22 @@ def reward_keys(config: AdvantageConfig, algorithm: Any) -> dict[str, float]:
             f"algorithm.gdpo_reward_weights={weights}: rvpo needs weights of at least 0, one of them above 0"
         )
     return dict(zip(keys, map(float, weights), strict=True))
+
+
+def _list(algorithm: Any, key: str, kind: Any, example: str) -> list[Any] | None:
+    """
+    Raises:
+        ConfigError: it is no list, or holds something else.
+    """
+    values = _plain((algorithm or {}).get(key, None))
+    if values is None:
+        return None
+    wrong = not isinstance(values, list) or any(
+        isinstance(v, bool) or not isinstance(v, kind) for v in values
+    )
+    if wrong:
+        raise ConfigError(f"algorithm.{key}={values!r}: expected a list, such as algorithm.{key}={example}")
+    return values
 
 
 def rewards_config(config: DictConfig) -> RewardsConfig | None:
@@ -91,6 +112,15 @@ def rewards_config(config: DictConfig) -> RewardsConfig | None:
     return parse(RewardsConfig, _plain(values), "reward.rvpo")
 
 
+def resolve_paths(config: DictConfig) -> None:
+    """Makes the paths of reward files absolute, in place: a worker has another working directory."""
+    rewards = OmegaConf.select(config, "reward.rvpo.rewards")
+    for name, spec in (rewards or {}).items():
+        function = OmegaConf.select(spec, "function") if OmegaConf.is_config(spec) else None
+        if isinstance(function, str) and is_file(function):
+            OmegaConf.update(config, f"reward.rvpo.rewards.{name}.function", absolute(function))
+
+
 def run_context(config: DictConfig) -> RunContext:
     """What rewards may know of the training before it starts."""
     return RunContext(
@@ -100,6 +130,6 @@ def run_context(config: DictConfig) -> RunContext:
 
 
 def _plain(values: Any) -> Any:
-    return (
-        OmegaConf.to_container(OmegaConf.create(values), resolve=True) if hasattr(values, "items") else values
-    )
+    if isinstance(values, Mapping):  # of verl's classes too, which hold values of omegaconf
+        values = OmegaConf.create(dict(values)) if not OmegaConf.is_config(values) else values
+    return OmegaConf.to_container(values, resolve=True) if OmegaConf.is_config(values) else values

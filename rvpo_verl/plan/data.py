@@ -15,13 +15,7 @@ from rvpo_verl.errors import ConfigError, UserError
 from rvpo_verl.files import open_parquet, read_rows
 from rvpo_verl.rewards.protocol import CallsServices, RequiresColumns
 from rvpo_verl.rewards.registry import resolve
-
-COLUMNS_OF_ARGUMENTS = {
-    "ground_truth": "reward_model.ground_truth",
-    "data_source": "data_source",
-    "extra_info": "extra_info",
-}
-"""Column that fills an argument of a reward function."""
+from rvpo_verl.rewards.sample import COLUMN_OF_ARGUMENT
 
 
 @dataclass(frozen=True)
@@ -40,7 +34,7 @@ class _Reward:
     def columns(self) -> set[str]:
         """Columns that the reward reads, such as `reward_model.ground_truth`."""
         arguments = inspect.signature(self.function).parameters
-        columns = {column for argument, column in COLUMNS_OF_ARGUMENTS.items() if argument in arguments}
+        columns = {column for argument, column in COLUMN_OF_ARGUMENT.items() if argument in arguments}
         if isinstance(self.function, RequiresColumns):
             columns |= set(self.function.required_columns(self.spec.kwargs))
         return columns

@@ -12,9 +12,8 @@ from typing import Any
 
 from rvpo_verl.config import RewardSpec
 from rvpo_verl.errors import ConfigError
-from rvpo_verl.rewards.protocol import RequiresColumns
 from rvpo_verl.rewards.registry import resolve
-from rvpo_verl.rewards.sample import ARGUMENTS, COLUMN_OF_ARGUMENT, Sample
+from rvpo_verl.rewards.sample import ARGUMENTS, Sample
 from rvpo_verl.rewards.score import Score
 
 IN_THIS_PROCESS = ("tokenizer", "reward_model_tokenizer")
@@ -123,14 +122,6 @@ class BoundReward:
             except (TypeError, ValueError, OverflowError) as error:
                 wrong = wrong or error
         return Reading(scores or self.missing, wrong, texts)
-
-    def required_columns(self) -> list[str]:
-        """Columns of the data that fill its arguments, or that it names itself."""
-        named = [parameter.name for parameter in self._parameters()]
-        columns = [COLUMN_OF_ARGUMENT[name] for name in named if name in COLUMN_OF_ARGUMENT]
-        if isinstance(self.function, RequiresColumns):
-            columns += self.function.required_columns(self.spec.kwargs)
-        return columns
 
     def _check_kind(self) -> None:
         """

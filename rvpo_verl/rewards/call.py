@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from rvpo_verl.config import RewardsConfig
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.binding import BoundReward, Reading
 from rvpo_verl.rewards.processes import Processes, RaisedInProcess
-from rvpo_verl.rewards.protocol import CallsServices, Probes, RunContext, Validates
+from rvpo_verl.rewards.protocol import Probes, RunContext, Validates
 from rvpo_verl.rewards.sample import ARGUMENTS, Sample
 from rvpo_verl.rewards.threads import Outcome, Threads, message_of
 from rvpo_verl.rewards.vector import RewardVector
@@ -84,21 +84,6 @@ class Scorer:
             for warning in warnings
         ]
 
-    def required_columns(self) -> dict[str, str]:
-        """The reward that reads each column of the data, by column."""
-        found: dict[str, str] = {}
-        for reward in self.rewards:
-            for column in reward.required_columns():
-                found.setdefault(column, reward.name)
-        return found
-
-    def calls_per_response(self, row: Mapping[str, Any]) -> float | None:
-        """Calls to services for one response to the prompt of a row; None if no reward calls any."""
-        callers = [reward for reward in self.rewards if isinstance(reward.function, CallsServices)]
-        if not callers:
-            return None
-        return sum(reward.function.calls_per_response(reward.spec.kwargs, row) for reward in callers)
-
     def _asked(self, protocol: type, method: str, run: RunContext) -> list[tuple[BoundReward, Any]]:
         """What `method` returns, for the rewards that have it."""
         answers, complaints = [], []
@@ -112,6 +97,10 @@ class Scorer:
         if complaints:
             raise ConfigError("\n".join(complaints))
         return answers
+
+    def applicable(self, sample: Sample) -> set[str]:
+        """Names under which the rewards that apply to a row are reported."""
+        return {name for reward in self.rewards if reward.applies(sample) for name in reward.missing}
 
     async def score(self, sample: Sample) -> RewardVector:
         """The scores of all rewards, None where one does not apply or failed.

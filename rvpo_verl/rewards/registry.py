@@ -52,19 +52,34 @@ def resolve(name_or_path: str) -> RewardFunction:
     Raises:
         ConfigError: there is none, it cannot be imported, or it is not callable.
     """
-    is_file, is_package = name_or_path.startswith("file://"), name_or_path.startswith("pkg://")
     place, colon, attribute = name_or_path.removeprefix("file://").removeprefix("pkg://").rpartition(":")
-    if (is_file or is_package) and not colon:
+    if "://" in name_or_path and not colon:
         raise ConfigError(f"{name_or_path!r} names no function: add :FUNCTION. {CONTRACT}")
     if not colon:
         function, origin = _from_entry_point(name_or_path)
-    elif is_file or place.endswith(".py") or "/" in place or "\\" in place:
+    elif is_file(name_or_path):
         function, origin = _from_file(place, attribute)
     else:
         function, origin = _from_module(place, attribute)
     if not callable(function):
         raise ConfigError(f"{name_or_path!r} is {function!r} ({origin}), which cannot be called. {CONTRACT}")
     return RewardFunction(function, origin)
+
+
+def is_file(name_or_path: str) -> bool:
+    """Whether it is a function in a file, rather than in a module or behind an entry point."""
+    place, colon, _ = name_or_path.removeprefix("file://").rpartition(":")
+    return (
+        bool(colon)
+        and not name_or_path.startswith("pkg://")
+        and (place.endswith(".py") or "/" in place or "\\" in place)
+    )
+
+
+def absolute(path_and_function: str) -> str:
+    """`path/to/file.py:function` with the path from the root."""
+    path, _, function = path_and_function.removeprefix("file://").rpartition(":")
+    return f"{Path(path).expanduser().resolve()}:{function}"
 
 
 def _points() -> list[EntryPoint]:

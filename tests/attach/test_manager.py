@@ -145,7 +145,7 @@ def test_the_score_is_the_weighted_sum_and_every_reward_shows(manager, tokenizer
         "rubric/please": 0.0,
     }
     assert result["reward_score"] == 2.0 * 1 + 0.5 + 0.5 * 1.0 + (1.0 + 0.0) / 2
-    assert info == {"correct": 1.0, "helpful": 0.5, "harmless": 1.0, "rubric": 0.5}
+    assert info == {"correct": 1.0, "helpful": 0.5, "harmless": 1.0, "rubric": 0.5, "rvpo_failed": 0.0}
 
 
 def test_a_reward_sees_what_verl_knows_of_the_response(manager, tokenizer, file):
@@ -205,8 +205,18 @@ def test_rewards_that_fail_are_missing_and_change_no_keys(manager, tokenizer):
     built = manager(rewards)
     first = run(built, session(tokenizer, "the answer is four"))
     second = run(built, session(tokenizer, "the answer is five"))
-    assert list(first["reward_extra_info"]) == list(second["reward_extra_info"]) == [KEY, *rewards]
-    assert first["reward_score"] == 1.0 + 0.5
+    assert (
+        list(first["reward_extra_info"])
+        == list(second["reward_extra_info"])
+        == [
+            KEY,
+            *rewards,
+            "rvpo_failed",
+        ]
+    )
+    # Two of five rewards are there: a missing one counts as much as they do on average.
+    assert first["reward_score"] == (1.0 + 0.5) * 5 / 2
+    assert first["reward_extra_info"]["rvpo_failed"] == 3.0
     assert second["reward_score"] == 0.0
     for result in (first, second):
         assert [result["reward_extra_info"][name] for name in ("fails", "slow", "not_a_number")] == [
@@ -269,7 +279,7 @@ def test_responses_are_scored_at_the_same_time(manager, tokenizer):
         return await batch(), loop.time() - started
 
     results, seconds = asyncio.run(timed())
-    assert [result["reward_score"] for result in results] == [1.0] * 8
+    assert [result["reward_score"] for result in results] == [2.0] * 8  # `slow` returns None: missing
     assert seconds < 2  # 4 s one after another
 
 
@@ -277,3 +287,19 @@ def test_the_manager_by_another_name_says_how_to_ask_for_it(tokenizer):
     config = OmegaConf.create({"reward": {"reward_manager": {"name": "RvpoRewardManager"}}})
     with pytest.raises(ConfigError, match=r"Set reward\.reward_manager\.name=rvpo"):
         get_reward_manager_cls("rvpo")(config=config, tokenizer=tokenizer, compute_score=None)
+
+
+def test_a_reward_for_other_data_is_no_part_of_the_score(manager, tokenizer):
+    built = manager({"correct": {"weight": 2.0}, "sees": {"data_sources": ["elsewhere"]}})
+    assert run(built, session(tokenizer, "four"))["reward_score"] == 2.0
+
+
+def test_the_digest_for_verls_filter_is_equal_exactly_where_all_rewards_are(manager, tokenizer):
+    built = manager({"correct": {}, "rubric": {}})
+    built._filters_groups = True
+    answers = ["four", "four", "five", "four please", "please"]
+    digests = [run(built, session(tokenizer, one))["reward_extra_info"]["rvpo_vector"] for one in answers]
+    assert digests[0] == digests[1]
+    assert len(set(digests[1:])) == 3  # "five" and "please" have the same rewards: correct 0, rubric missing
+    assert digests[2] == digests[4]
+    assert np.std([digests[0]] * 7) == 0.0
