@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "rewards": {"errors", "schema", "names", "config", "rubric", "files", "judge"},
     "report": {"errors", "files", "names"},
     "data": {"errors", "schema", "rubric", "files", "rewards"},
-    "attach": {"errors", "schema", "names", "config", "core", "rewards"},
+    "attach": {"errors", "schema", "names", "files", "config", "core", "rewards"},
     "plan": {"errors", "files", "config", "core", "rewards", "attach"},
     "evaluation": {"errors", "schema", "files", "rewards", "data"},
     "cpu": {"errors", "files", "core", "data", "rewards", "report", "attach"},

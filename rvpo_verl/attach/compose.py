@@ -3,6 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Sequence
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -26,13 +27,18 @@ def compose_config(main: str, arguments: Sequence[str]) -> DictConfig:
     Raises:
         ConfigError: the complaint of Hydra, of this plugin or of verl.
     """
-    from hydra import compose, initialize_config_module
+    from hydra import compose, initialize_config_dir, initialize_config_module
     from hydra.errors import HydraException
 
     launcher = _launcher(main)
-    overrides, name = _without_config_name(arguments)
+    overrides, name, folder = _hydra_arguments(arguments)
+    source = (
+        initialize_config_module("verl.trainer.config", version_base=None)
+        if folder is None
+        else initialize_config_dir(str(folder), version_base=None)
+    )
     try:
-        with initialize_config_module("verl.trainer.config", version_base=None):
+        with source:
             config = compose(name, overrides)
     except HydraException as error:
         raise ConfigError(f"Hydra refused the options: {_causes(error)}") from None
@@ -57,17 +63,18 @@ def _launcher(main: str):
         raise ConfigError(f"--main {main}: the installed verl has no such launcher") from None
 
 
-def _without_config_name(arguments: Sequence[str]) -> tuple[list[str], str]:
-    overrides, name = [], CONFIG_NAME
-    remaining = iter(arguments)
-    for argument in remaining:
-        if argument == "--config-name":
-            name = next(remaining, CONFIG_NAME)
-        elif argument.startswith("--config-name="):
-            name = argument.split("=", 1)[1]
-        else:
-            overrides.append(argument)
-    return overrides, name.removesuffix(".yaml")
+def _hydra_arguments(arguments: Sequence[str]) -> tuple[list[str], str, Path | None]:
+    """Overrides, the name of the configuration, and its folder: None for verl's own. Read by Hydra's own parser."""
+    from hydra._internal.utils import get_args_parser
+
+    parsed, unknown = get_args_parser().parse_known_args(list(arguments))
+    if unknown:
+        raise ConfigError(f"Hydra does not know {' '.join(unknown)}")
+    folder = None if parsed.config_path is None else Path(parsed.config_path).expanduser().resolve()
+    overrides = list(parsed.overrides)
+    if parsed.config_dir is not None:
+        overrides.append(f"hydra.searchpath=[file://{Path(parsed.config_dir).expanduser().resolve()}]")
+    return overrides, (parsed.config_name or CONFIG_NAME).removesuffix(".yaml"), folder
 
 
 def _run_up_to_ray(launcher, config: DictConfig) -> DictConfig:

@@ -1,4 +1,4 @@
-"""Asks the services that rewards depend on, once, in the driver, before a training starts."""
+"""Looks at what rewards depend on, data and services, once, in the driver, before a training starts."""
 
 import logging
 import sys
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from rvpo_verl.attach.data_files import check_data_sources
 from rvpo_verl.attach.verl_config import rewards_config, run_context
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.call import Scorer
@@ -27,7 +28,7 @@ def planning() -> Iterator[None]:
 
 
 def probe(config: Any) -> None:
-    """Asks the services of the rewards of a valid configuration. Does nothing in a Ray worker.
+    """Looks at the data of a valid configuration and asks the services of its rewards. Does nothing in a Ray worker.
 
     Raises:
         ConfigError: a reward could only fail.
@@ -38,8 +39,9 @@ def probe(config: Any) -> None:
     if rewards is None or in_worker or _PLANNING.get():
         return
     try:
-        warnings = Scorer(rewards).probe(run_context(config))
+        warnings = [*check_data_sources(config), *Scorer(rewards).probe(run_context(config))]
     except ConfigError as error:
-        raise ConfigError(f"rvpo_verl: this configuration cannot train:\n  {error}") from error.__cause__
+        complaints = "\n  ".join(str(error).splitlines())
+        raise ConfigError(f"rvpo_verl: this configuration cannot train:\n  {complaints}") from error.__cause__
     for warning in warnings:
         logger.warning(warning)

@@ -3,6 +3,8 @@
 Only this package prints and exits. It imports neither torch nor verl until a command needs them.
 """
 
+import os
+import sys
 from typing import Any
 
 import typer
@@ -16,6 +18,8 @@ from rvpo_verl.errors import UserError
 class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Prints a `UserError` as one message and exits with status 2. Any other error is a bug: a traceback."""
+        # `python -m verl...` finds a module in the current directory, and so do Ray's workers.
+        sys.path.append(os.getcwd())
         try:
             return super().invoke(ctx)
         except UserError as error:

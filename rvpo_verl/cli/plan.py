@@ -59,7 +59,8 @@ def _run_lines(plan: "Plan") -> Iterator[tuple[str, str]]:
         saved = f"{work.checkpoints} in {trainer.default_local_dir}, resume {trainer.resume_mode}"
         yield "checkpoints", saved
         yield "validations", f"{work.validations}"
-    yield "logs", ", ".join(trainer.logger)
+    loggers = [trainer.logger] if isinstance(trainer.logger, str) else trainer.logger
+    yield "logs", ", ".join(loggers or ["none"])
 
 
 def _algorithm(config: Any) -> str:

@@ -1,16 +1,21 @@
-"""Detects the two ways in which several rewards fail together, from the metrics of a run.
+"""Detects from the metrics of a run what stops several rewards from being learned.
 
     frozen       a reward is constant in nearly every group and low, although better values occurred: what
                  never varies within a group is never learned, however long the training continues
     neglected    a reward falls while most of the others rise
+    absent       no response has a reward: it applies to none of the data, or always fails
+    no_signal    no reward varies in any group, so that every advantage is 0
 
-Both are reported once a reward, in one line, and logged on every step as `rvpo/NAME/frozen` and
-`rvpo/NAME/neglected`, 1 while they hold. docs/experiments.md says how often they were right.
+Each is reported once a reward, in one line, and logged on every step as `rvpo/NAME/frozen` and
+`rvpo/NAME/neglected` (frozen, neglected) or `rvpo/no_signal`, 1 while they hold. docs/experiments.md says how often the
+first two were right.
 """
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
+PATIENCE = 5
+"""Steps in a row until `absent` and `no_signal` are reported."""
 WINDOW = 20
 """Steps over which a reward is averaged."""
 CONSTANT, VARIES = 0.9, 0.2
@@ -44,6 +49,7 @@ class Monitor:
     def __init__(self) -> None:
         self._rewards: dict[str, _Reward] = {}
         self._reported: set[tuple[str, str]] = set()
+        self._steps_in_a_row: Counter[tuple[str, str]] = Counter()
 
     def observe(self, metrics: dict[str, float]) -> tuple[dict[str, float], list[str]]:
         """Adds one step.
@@ -57,7 +63,7 @@ class Monitor:
         for name in _names(metrics):
             self._add(name, metrics)
         full = {name: reward for name, reward in self._rewards.items() if len(reward.recent) == WINDOW}
-        flags, lines = {}, []
+        flags, lines = self._without_signal(metrics)
         for name in full:
             for failure, line in (("frozen", _frozen(name, full)), ("neglected", _neglected(name, full))):
                 flags[f"rvpo/{name}/{failure}"] = float(line is not None)
@@ -65,6 +71,18 @@ class Monitor:
                     self._reported.add((name, failure))
                     lines.append(line)
         return flags, lines
+
+    def _without_signal(self, metrics: dict[str, float]) -> tuple[dict[str, float], list[str]]:
+        missing = {name: metrics.get(f"rvpo/{name}/missing") == 1 for name in _names(metrics)}
+        no_signal = all(missing.values()) or metrics.get("rvpo/constant_groups/share") == 1
+        holds = {("absent", name): value for name, value in missing.items()} | {("no_signal", ""): no_signal}
+        lines = []
+        for key, value in holds.items():
+            self._steps_in_a_row[key] = self._steps_in_a_row[key] + 1 if value else 0
+            if self._steps_in_a_row[key] == PATIENCE and key not in self._reported:
+                self._reported.add(key)
+                lines.append(_absent(key[1]) if key[0] == "absent" else NO_SIGNAL)
+        return {"rvpo/no_signal": float(no_signal)}, lines
 
     def _add(self, name: str, metrics: dict[str, float]) -> None:
         mean = metrics[f"rvpo/{name}/mean"]
@@ -76,6 +94,20 @@ class Monitor:
         reward.worst = min(reward.worst, metrics[f"rvpo/{name}/worst"])
         if len(reward.recent) == WINDOW:
             reward.means.append(reward.average(0))
+
+
+NO_SIGNAL = (
+    f"rvpo: THIS TRAINING LEARNS NOTHING: for {PATIENCE} steps in a row no reward varied within any group, so that "
+    "every advantage was 0. Check that the rewards apply to the data (rvpo/NAME/missing), that sampling is random "
+    "(actor_rollout_ref.rollout.temperature), and whether the prompts are all too easy or too hard"
+)
+
+
+def _absent(name: str) -> str:
+    return (
+        f"rvpo: {name} is absent: for {PATIENCE} steps in a row no response had it. It applies to none of the data "
+        "(its data_sources, the columns that it reads), or it always fails (rvpo/NAME/failed)"
+    )
 
 
 def _names(metrics: dict[str, float]) -> list[str]:

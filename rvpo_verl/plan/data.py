@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from rvpo_verl.attach.data_files import local_files
 from rvpo_verl.attach.verl_config import rewards_config
 from rvpo_verl.config import RewardSpec
 from rvpo_verl.errors import ConfigError, UserError
@@ -44,72 +45,116 @@ class _Reward:
         sources = self.spec.data_sources
         return [
             self.function.calls_per_response(self.spec.kwargs, row)
-            if sources is None or row["data_source"] in sources
+            if sources is None or row.get("data_source") in sources
             else 0.0
             for row in rows
         ]
 
 
-def inspect_files(config: DictConfig) -> tuple[DataFacts, DataFacts]:
-    """Checks the training and the validation files.
+@dataclass(frozen=True)
+class DataReport:
+    train: DataFacts | None
+    """None if not all files could be read here."""
+    validation: DataFacts | None
+    absent: list[str]
+    """Files that are not here, and why; verl may find them where it trains."""
+
+
+def inspect_files(config: DictConfig) -> DataReport:
+    """Checks the training and the validation files, as far as they are here.
 
     Raises:
-        ConfigError: with every file that is missing or lacks a column, and what there is.
+        ConfigError: with every file that cannot be read or lacks a column, and what there is.
     """
     settings = rewards_config(config)
     rewards = [
         _Reward(name, spec, resolve(spec.function or name).function)
         for name, spec in (settings.rewards.items() if settings else ())
     ]
-    readers = {config.data.prompt_key: "verl", "data_source": "verl", "reward_model": "verl"}
+    readers = {config.data.prompt_key: "verl"}
     for reward in rewards:
         for column in sorted(reward.columns()):
             readers.setdefault(column, f"reward {reward.name}")
     complaints: list[str] = []
-    facts = [_facts(config, key, readers, rewards, complaints) for key in ("train_files", "val_files")]
+    absent: list[str] = []
+    facts = [
+        _facts(config, key, readers, rewards, complaints, absent) for key in ("train_files", "val_files")
+    ]
     if complaints:
         raise ConfigError("\n".join(complaints))
-    return facts[0], facts[1]
+    return DataReport(*facts, absent)
 
 
 def _facts(
-    config: DictConfig, key: str, readers: dict[str, str], rewards: list[_Reward], complaints: list[str]
-) -> DataFacts:
+    config: DictConfig,
+    key: str,
+    readers: dict[str, str],
+    rewards: list[_Reward],
+    complaints: list[str],
+    absent: list[str],
+) -> DataFacts | None:
     """
     Args:
         readers: who reads each column, by column.
-        complaints: filled with what is wrong.
+        complaints, absent: filled with what is wrong, and with the files that are not here.
     """
     calling = [reward for reward in rewards if isinstance(reward.function, CallsServices)]
     rows, calls = 0, {reward.name: [] for reward in calling}
-    value = config.data[key]
-    for file in [value] if isinstance(value, str) else value:
-        file = Path(file).expanduser()
-        where = f"data.{key}={file}"
-        if not file.exists():
-            complaints.append(f"{where}: there is no such file")
-            continue
-        if file.suffix != ".parquet":
-            complaints.append(f"{where}: expected a .parquet file")
-            continue
+    files, not_here = local_files(config.data[key])
+    absent += [f"data.{key}={file}" for file in not_here]
+    for file in files:
         try:
-            parquet = open_parquet(file)
+            rows += _inspect(file, f"data.{key}={file}", readers, calling, calls, complaints)
         except UserError as error:
             complaints.append(f"data.{key}: {error}")
-            continue
-        schema = parquet.schema_arrow
-        absent = [column for column in readers if not _has_column(schema, column.split("."))]
-        complaints += [
-            f"{where}: no column {column}, which {readers[column]} reads; there are {', '.join(schema.names)}"
-            for column in absent
-        ]
-        rows += parquet.metadata.num_rows
-        if calling and not absent:
-            names = {column.partition(".")[0] for column in readers}
-            table = [row for _, row in read_rows(file, sorted(names))]
-            for reward in calling:
-                calls[reward.name] += reward.service_calls(table)
+    if not_here:
+        return None
+    limit = config.data.get(f"{key.removesuffix('_files')}_max_samples", -1)
+    rows = min(rows, limit) if limit and limit > 0 else rows
     return DataFacts(rows, {name: statistics.fmean(counts) for name, counts in calls.items() if counts})
+
+
+def _inspect(
+    file: Path,
+    where: str,
+    readers: dict[str, str],
+    calling: list[_Reward],
+    calls: dict[str, list[float]],
+    complaints: list[str],
+) -> int:
+    """The number of rows of a file that verl can read: parquet, or JSON lines."""
+    if file.suffix == ".parquet":
+        parquet = open_parquet(file)
+        count, schema = parquet.metadata.num_rows, parquet.schema_arrow
+        missing = [column for column in readers if not _has_column(schema, column.split("."))]
+        found = schema.names
+        if not (calling and not missing):
+            rows = []
+        else:
+            rows = [
+                row
+                for _, row in read_rows(
+                    file, sorted({name.partition(".")[0] for name in readers} | {"data_source"})
+                )
+            ]
+    elif file.suffix in (".json", ".jsonl"):
+        rows = [row for _, row in read_rows(file)]
+        count, found = len(rows), sorted(rows[0]) if rows else []
+        missing = [column for column in readers if rows and not _has_key(rows[0], column.split("."))]
+    else:
+        raise UserError(f"{file}: verl reads .parquet, .json and .jsonl files")
+    complaints += [
+        f"{where}: no column {column}, which {readers[column]} reads; there are {', '.join(found)}"
+        for column in missing
+    ]
+    if not missing:
+        for reward in calling:
+            calls[reward.name] += reward.service_calls(rows)
+    return count
+
+
+def _has_key(row: Any, path: Sequence[str]) -> bool:
+    return not path or (isinstance(row, dict) and path[0] in row and _has_key(row[path[0]], path[1:]))
 
 
 def _has_column(fields: Any, path: Sequence[str]) -> bool:

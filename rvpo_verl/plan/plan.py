@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from rvpo_verl.attach.compose import compose_config
+from rvpo_verl.attach.data_files import check_data_sources
 from rvpo_verl.errors import UserError
-from rvpo_verl.plan.data import inspect_files
+from rvpo_verl.plan.data import DataReport, inspect_files
 from rvpo_verl.plan.memory import Memory, estimate
 from rvpo_verl.plan.model import ModelShape, model_shape
 from rvpo_verl.plan.workload import Workload, workload
@@ -38,8 +39,13 @@ def make_plan(main: str, overrides: Sequence[str], card_gb: float, with_data: bo
         ConfigError: why the launch would fail.
     """
     config = compose_config(main, overrides)
-    work = workload(config, *(inspect_files(config) if with_data else (None, None)))
-    warnings = _step_warnings(config, work)
+    data = inspect_files(config) if with_data else DataReport(None, None, [])
+    work = workload(config, data.train, data.validation)
+    warnings = [
+        *data.absent,
+        *(check_data_sources(config) if with_data else []),
+        *_step_warnings(config, work),
+    ]
     shape = memory = None
     try:
         model = config.actor_rollout_ref.model

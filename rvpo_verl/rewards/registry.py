@@ -146,7 +146,10 @@ def _import(module: str, what: str) -> ModuleType:
 
 
 def _import_failed(what: str, module: str, error: Exception) -> ConfigError:
-    return ConfigError(f"{what}: importing {module} failed with {type(error).__name__}: {error}")
+    where = ""
+    if isinstance(error, ModuleNotFoundError):
+        where = f". Modules are looked for among the installed packages and in the current directory, {Path.cwd()}"
+    return ConfigError(f"{what}: importing {module} failed with {type(error).__name__}: {error}{where}")
 
 
 def _attribute(module: ModuleType, attribute: str, what: str) -> Any:

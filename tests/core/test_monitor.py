@@ -2,7 +2,7 @@
 
 import pytest
 
-from rvpo_verl.core.monitor import WINDOW, Monitor
+from rvpo_verl.core.monitor import NO_SIGNAL, WINDOW, Monitor
 from tests.support.metrics import metrics_of
 
 
@@ -30,6 +30,7 @@ def ramp(start, end, count):
 def test_a_rare_reward_that_groups_cannot_compare_is_frozen():
     flags, lines = watched([step(hard=(0.01, 0.95), easy=(0.5, 0.1))] * WINDOW)
     assert flags == {
+        "rvpo/no_signal": 0,
         "rvpo/hard/frozen": 1, "rvpo/hard/neglected": 0, "rvpo/easy/frozen": 0, "rvpo/easy/neglected": 0,
     }  # fmt: skip
     assert len(lines) == 1
@@ -74,7 +75,7 @@ def test_a_small_fall_is_no_neglect():
 
 def test_nothing_is_said_before_the_window_is_full():
     flags, lines = watched([step(hard=(0.01, 0.95), easy=(0.5, 0.1))] * (WINDOW - 1))
-    assert flags == {}
+    assert set(flags) == {"rvpo/no_signal"}
     assert not lines
 
 
@@ -95,3 +96,33 @@ def test_a_frozen_reward_of_real_metrics_is_reported_once():
     assert metrics["rvpo/hard/constant_groups"] == pytest.approx(23 / 24)
     assert flags["rvpo/hard/frozen"] == 1
     assert sum("rvpo: hard is frozen" in line for line in lines) == 1
+
+
+def test_a_run_in_which_nothing_varies_is_said_once_and_loudly():
+    groups = [row // 2 for row in range(8)]
+    constant = metrics_of([[row // 2, 1.0] for row in range(8)], groups)
+    varied = metrics_of([[row % 2, 1.0] for row in range(8)], groups)
+    monitor, lines = Monitor(), []
+    for metrics, flag in [*[(constant, 1)] * 4, (varied, 0), *[(constant, 1)] * 12]:
+        flags, new = monitor.observe(metrics)
+        lines += new
+        assert flags["rvpo/no_signal"] == flag
+        if metrics is varied:
+            assert not lines  # four steps were not enough
+    assert [line for line in lines if "LEARNS NOTHING" in line] == [NO_SIGNAL]
+
+
+def test_a_reward_that_no_response_has_is_reported_once():
+    groups, nan = [row // 2 for row in range(8)], float("nan")
+    metrics = metrics_of([[row % 2, nan] for row in range(8)], groups)
+    monitor, lines = Monitor(), []
+    for _ in range(12):
+        flags, new = monitor.observe(metrics)
+        lines += new
+    assert len(lines) == 1 and lines[0].startswith("rvpo: hard is absent")
+    assert flags["rvpo/no_signal"] == 0
+
+
+def test_a_batch_without_any_reward_has_no_signal():
+    metrics = metrics_of([[float("nan")] * 2] * 4, [0, 0, 1, 1])
+    assert Monitor().observe(metrics)[0]["rvpo/no_signal"] == 1

@@ -1,12 +1,16 @@
 """The arithmetic of a plan, on small configurations, with values derived by hand."""
 
+import json
+
 import pyarrow
 import pyarrow.parquet
 import pytest
 from omegaconf import OmegaConf
 
+from rvpo_verl.attach.compose import _hydra_arguments
+from rvpo_verl.attach.data_files import check_data_sources
 from rvpo_verl.errors import ConfigError
-from rvpo_verl.plan.data import DataFacts, inspect_files
+from rvpo_verl.plan.data import DataFacts, DataReport, inspect_files
 from rvpo_verl.plan.memory import estimate
 from rvpo_verl.plan.model import model_shape
 from rvpo_verl.plan.workload import workload
@@ -152,14 +156,15 @@ def judged(tmp_path):
 def test_rows_and_calls_to_services_are_counted(files, judged):
     other = ROW | {"extra_info": {"rubric": [{"criterion": "a"}] * 5}, "data_source": "other"}
     given = [files("train.parquet", ROW, other), files("val.parquet", ROW), *judged]
-    assert inspect_files(config(*given)) == (DataFacts(2, {"any": 10.5}), DataFacts(1, {"any": 6.0}))
+    expected = DataReport(DataFacts(2, {"any": 10.5}), DataFacts(1, {"any": 6.0}), [])
+    assert inspect_files(config(*given)) == expected
     some = config(*given, "reward.rvpo.rewards.any.data_sources=[other]")
-    assert inspect_files(some) == (DataFacts(2, {"any": 7.5}), DataFacts(1, {"any": 0.0}))
+    assert inspect_files(some) == DataReport(DataFacts(2, {"any": 7.5}), DataFacts(1, {"any": 0.0}), [])
 
 
 def test_a_reward_that_calls_no_service_has_no_calls(files):
     given = config(files("train.parquet", ROW), files("val.parquet", ROW), *TOOL_CALLING)
-    assert inspect_files(given) == (DataFacts(1), DataFacts(1))
+    assert inspect_files(given) == DataReport(DataFacts(1), DataFacts(1), [])
 
 
 def test_a_column_that_a_reward_requires_is_missed(files, judged):
@@ -176,9 +181,46 @@ def test_missing_files_and_columns_are_all_named(files, tmp_path):
             config(files("train.parquet", bare), f"data.val_files={tmp_path / 'val.parquet'}", *TOOL_CALLING)
         )
     message = str(caught.value)
-    assert "no column data_source, which verl reads; there are prompt, reward_model" in message
     assert "no column reward_model.ground_truth, which reward tool_call_format reads" in message
     assert "not a parquet file" in message
 
-    with pytest.raises(ConfigError, match=r"data.train_files=train.parquet: there is no such file"):
-        inspect_files(config())
+    report = inspect_files(config())
+    assert report.train is None
+    assert "data.train_files=train.parquet: there is no such file" in report.absent
+
+
+def test_files_are_found_as_verl_finds_them(files, tmp_path):
+    """JSON lines, patterns, lists, rows that hold a prompt alone, no validation, a limit of rows."""
+    only_prompt = {"prompt": ROW["prompt"]}
+    files("a.parquet", only_prompt, only_prompt)
+    files("b.parquet", only_prompt)
+    (tmp_path / "c.jsonl").write_text(f"{json.dumps(only_prompt)}\n" * 4)
+    several = f"data.train_files=[{tmp_path}/*.parquet,{tmp_path}/c.jsonl]"
+    assert inspect_files(config(several, "data.val_files=null")) == DataReport(DataFacts(7), DataFacts(0), [])
+    limited = config(several, "data.val_files=null", "data.train_max_samples=5")
+    assert inspect_files(limited).train == DataFacts(5)
+
+
+def test_files_elsewhere_are_listed_and_the_plan_is_made_without_them(files):
+    report = inspect_files(config("data.train_files=hdfs://far/away.parquet", files("val.parquet", ROW)))
+    assert report.train is None and report.validation == DataFacts(1)
+    assert report.absent == ["data.train_files=hdfs://far/away.parquet: not on this machine"]
+
+
+def test_a_reward_for_data_that_is_not_there_is_refused(files):
+    options = [files("train.parquet", ROW), files("val.parquet", ROW), *TOOL_CALLING]
+    sources = "+reward.rvpo.rewards.tool_call_format.data_sources"
+    with pytest.raises(ConfigError, match=r"data_sources=\['wiki'\]: no row .* there are rlla \(1\)"):
+        check_data_sources(config(*options, f"{sources[1:]}=[wiki]"))
+    assert check_data_sources(config(*options, f"{sources[1:]}=[rlla]")) == []
+    mixed = [files("train.parquet", ROW, ROW | {"data_source": "wiki"}), *options[1:]]
+    (warning,) = check_data_sources(config(*mixed, f"{sources[1:]}=[rlla]"))
+    assert "no reward applies to the rows of data source wiki (1 of 2)" in warning
+
+
+@pytest.mark.parametrize("name", [["-cn", "mine"], ["--config-name", "mine.yaml"], ["--config-name=mine"]])
+@pytest.mark.parametrize("folder", ["-cp", "--config-path"])
+def test_hydras_own_options_are_read_by_hydra(tmp_path, folder, name):
+    (tmp_path / "mine.yaml").write_text("a: 1\n")
+    overrides, read, path = _hydra_arguments([folder, str(tmp_path), *name, "a=2", "+b=3"])
+    assert (overrides, read, path) == (["a=2", "+b=3"], "mine", tmp_path)
