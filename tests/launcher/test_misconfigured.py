@@ -1,6 +1,6 @@
 """Every misconfiguration ends verl's own launcher at once, before Ray, data or model are touched.
 
-None of these commands names data or a model that exists.
+None of these commands names a model that exists.
 """
 
 import subprocess
@@ -56,6 +56,28 @@ CASES = {
         ["+rvpo=tool_calling", "+reward.rvpo.rewards.tool_call_fromat.weight=1"],
         ["tool_call_fromat", "tool_call_format"],
     ),
+    "groups of one": (
+        ["+rvpo=tool_calling", "actor_rollout_ref.rollout.n=1"],
+        ["actor_rollout_ref.rollout.n=1", "every advantage is 0"],
+    ),
+    "another spelling": (["algorithm.adv_estimator=RVPO"], ["verl knows it as algorithm.adv_estimator=rvpo"]),
+    "keys as a word": (
+        ["algorithm.adv_estimator=rvpo", "+algorithm.gdpo_reward_keys=format"],
+        ["gdpo_reward_keys='format': expected a list", "[format,correct]"],
+    ),
+    "groups filtered by the sum": (
+        ["+rvpo=tool_calling", "algorithm.filter_groups.enable=True"],
+        ["algorithm.filter_groups.metric=reward", "metric=rvpo_vector"],
+    ),
+    "a reward for other data": (
+        [
+            "+rvpo=tool_calling",
+            "actor_rollout_ref.rollout.n=4",
+            "data.train_files=rows.jsonl",
+            "+reward.rvpo.rewards.tool_call_format.data_sources=[wiki]",
+        ],
+        ["data_sources=['wiki']: no row of data.train_files has one of these; there are rlla (2)"],
+    ),
     "several at once": (
         ["+rvpo=tool_calling", "algorithm.rvpo.eps=-1", "reward.rvpo.max_failure_share=7"],
         ["algorithm.rvpo.eps=-1", "reward.rvpo.max_failure_share=7"],
@@ -66,6 +88,7 @@ CASES = {
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("misconfigured")
+    (cwd / "rows.jsonl").write_text('{"data_source": "rlla"}\n' * 2)
 
     def launch(overrides):
         return subprocess.run(

@@ -3,13 +3,22 @@
 from rvpo_verl.rewards.tool_calling import tool_call_correctness, tool_call_format
 
 
+class Panic(BaseException):
+    """As an extension written in Rust raises it."""
+
+
 def unreliable(response):
-    """Not applicable to a third of the responses, fails for a sixth of them."""
-    kind = len(response) % 6
-    if kind < 2:
+    """Not applicable to a third of the responses, fails for a sixth of them, in ways that end a program elsewhere."""
+    kind = len(response) % 12
+    if kind in (0, 1, 6, 7):
         return None
     if kind == 2:
         raise LookupError("the judge hung up")
+    if kind == 8:
+        exec(
+            "import sys; sys.exit()" if len(response) % 24 == 8 else "raise Panic('no more memory')",
+            globals(),
+        )
     return sum(character in "aeiou" for character in response) / max(1, len(response))
 
 
