@@ -21,6 +21,12 @@ def write(**line):
         file.write(json.dumps(line) + "\n")
 
 
+def score_of(vector):
+    """What the manager reports as the score where all rewards have weight 1: a missing one is left out of the mean."""
+    present = [score for score in vector.scores.values() if score is not None]
+    return sum(present) * len(vector.scores) / max(1, len(present))
+
+
 def record_v0(module):
     original = module.compute_advantage
 
@@ -64,7 +70,7 @@ def record_v1(module):
         scores = np.array([float(row.sum()) for row in data["rm_scores"].unbind()])
         infos = [getattr(extra, "data", extra)["reward_extra_info"] for extra in list(data["extra_fields"])]
         vectors = [
-            sum(filter(None, RewardVector.loads(info[KEY]).scores.values())) if KEY in info else score
+            score_of(RewardVector.loads(info[KEY])) if KEY in info else score
             for info, score in zip(infos, scores, strict=True)
         ]
         tokens = np.concatenate([row for row, is_real in zip(advantages, real, strict=True) if is_real])
