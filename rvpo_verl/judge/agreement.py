@@ -73,7 +73,7 @@ def read_labels(file: Path) -> list[LabeledCriterion]:
 
 async def agreement(config: JudgeConfig, rows: Sequence[LabeledCriterion]) -> dict[str, Agreement]:
     """Agreement by category, and of all rows under `all`. With `votes`, also of the judge with itself."""
-    judge = Judge(config)
+    judge = Judge(config, patient=False)
     by_category: dict[str, list[tuple[LabeledCriterion, Judgement]]] = defaultdict(list)
     for start in range(0, len(rows), BATCH_SIZE):
         part = rows[start : start + BATCH_SIZE]

@@ -86,7 +86,7 @@ async def check(config: JudgeConfig, run: Run, *, responses: int = 32) -> list[E
 
 def _judge_per_endpoint(config: JudgeConfig) -> list[Judge]:
     return [
-        Judge(config.model_copy(update={"endpoints": [endpoint], "votes": 1}))
+        Judge(config.model_copy(update={"endpoints": [endpoint], "votes": 1}), patient=False)
         for endpoint in config.endpoints or ()
     ]
 
@@ -105,7 +105,7 @@ async def _check(judge: Judge, run: Run, responses: int) -> EndpointCheck:
     if failures.total() < len(PLAIN_STATEMENTS):
         result.latency = statistics.median(seconds)
         if judge.config.output != "text":
-            result.schema = not judge.endpoints[0].without_schema
+            result.schema = judge.endpoints[0].form != "text"
         failures += await _measure_rate(judge, run, responses, result)
     result.failures = dict(failures)
     return result

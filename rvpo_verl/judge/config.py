@@ -66,10 +66,11 @@ class JudgeConfig(Strict):
     deadline: Seconds = 300.0
     """Of all verdicts on one response including retries, counted from its first call."""
     attempts: Annotated[int, Field(ge=1)] = 4
-    """Maximum number of calls for one verdict."""
+    """Replies to one question that cannot be read, until it is given up. What a server may recover from (429, 5xx,
+    a lost connection) is waited for until the deadline instead."""
     backoff: Seconds = 1.0
-    """Upper limit of the random pause before the second attempt; doubled for each later attempt. `Retry-After` is
-    honored."""
+    """Upper limit of the random pause after such a failure, doubled for each later one up to 8 s. `Retry-After` is
+    honored, by all calls to that endpoint."""
 
     @model_validator(mode="after")
     def _votes_can_differ(self) -> "JudgeConfig":

@@ -4,6 +4,7 @@ import asyncio
 import email.utils
 import json
 import os
+import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 
 from rvpo_verl.errors import ConfigError
+from rvpo_verl.judge import verdict
 from rvpo_verl.judge.config import EndpointConfig
 from rvpo_verl.judge.session import Sessions, proxy_for
 
@@ -20,6 +22,8 @@ MAX_EXCERPT_CHARS = 160
 COOLDOWN_SECONDS = 20.0
 """How long an endpoint that failed is asked only if no other endpoint is available."""
 FAILURES_UNTIL_COOLDOWN = 3
+SPREAD = 0.5
+"""Of a pause, over which the calls that waited for its end are spread."""
 
 
 class JudgeError(Exception):
@@ -78,8 +82,10 @@ class Endpoint:
         """
         self.config = config
         self.model = config.model
-        self.without_schema = False
-        """Whether it refused a JSON schema, so that the form of verdicts is requested in the prompt only."""
+        self.form = verdict.FORMS[0]
+        """How the form of verdicts is requested there, one of `verdict.FORMS`."""
+        self.form_is_known = False
+        """Whether the server was seen to accept this form."""
         self._timeout = timeout
         self._proxy = proxy_for(config.base_url) if use_proxy else None
         self._sessions = Sessions(timeout)
@@ -89,6 +95,7 @@ class Endpoint:
             self._headers["Authorization"] = f"Bearer {self._key}"
         self._failures = 0
         self._cooldown_until = 0.0
+        self._pause_until = 0.0
 
     def __str__(self) -> str:
         return self.config.base_url + (f" ({self.model})" if self.model else "")
@@ -96,6 +103,15 @@ class Endpoint:
     @property
     def in_cooldown(self) -> bool:
         return time.monotonic() < self._cooldown_until
+
+    def pause(self, seconds: float) -> None:
+        """Lets all calls to this endpoint wait, because one of them was told to or failed."""
+        self._pause_until = max(self._pause_until, time.monotonic() + seconds)
+
+    async def ready(self) -> None:
+        """Returns when the pause is over. The calls that waited do not all start at once."""
+        while (seconds := self._pause_until - time.monotonic()) > 0:
+            await asyncio.sleep(seconds + random.uniform(0, SPREAD * seconds))
 
     async def encode(self, body: Mapping[str, Any]) -> bytes:
         """The request for one completion as it is sent; `body` is all of it but the model.
@@ -207,19 +223,46 @@ class Endpoint:
         )
 
     def _completion(self, answer: Any) -> Completion:
+        """
+        Raises:
+            JudgeError: it is an error inside of HTTP 200, unfinished, refused, or no completion at all.
+        """
+        excerpt = self._excerpt(json.dumps(answer))
         try:
+            if answer.get("error"):
+                raise self._error_in_answer(answer["error"])
             choice = answer["choices"][0]
-            text = choice["message"]["content"] or ""
+            message, finish_reason = choice["message"], choice.get("finish_reason")
             usage = answer.get("usage") or {}
-            return Completion(
-                text if isinstance(text, str) else json.dumps(text),
-                choice.get("finish_reason"),
-                int(usage.get("prompt_tokens") or 0),
-                int(usage.get("completion_tokens") or 0),
-            )
+            tokens = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+            text = _text(message.get("content"))
+            if not text.strip():  # what a server took for reasoning, though it is all that the model wrote
+                text = _text(message.get("reasoning_content") or message.get("reasoning"))
+            refusal = message.get("refusal")
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-            excerpt = self._excerpt(json.dumps(answer))
             raise JudgeError("malformed", f"{self} answered with no completion: {excerpt}") from None
+        if refusal:
+            refused = self._excerpt(str(refusal))
+            raise JudgeError("refusal", f"{self} refused to answer: {refused}", retryable=False)
+        if finish_reason == "length":
+            raise JudgeError(
+                "truncated", f"{self} was cut off at max_tokens after {tokens[1]} tokens", retryable=False
+            )
+        if finish_reason == "content_filter":
+            raise JudgeError(
+                "content_filter", f"{self}: its content filter ended the answer", retryable=False
+            )
+        if finish_reason == "error":
+            raise JudgeError("server_error", f"{self} answered with finish_reason error: {excerpt}")
+        return Completion(text, finish_reason, *tokens)
+
+    def _error_in_answer(self, error: Any) -> JudgeError:
+        code = error.get("code") if isinstance(error, dict) else None
+        status = int(code) if str(code).isdigit() else 500
+        kind = "rate_limited" if status == 429 else "server_error" if status >= 500 else "rejected"
+        detail = self._excerpt(json.dumps(error))
+        message = f"{self} answered with an error inside of HTTP 200: {detail}"
+        return JudgeError(kind, message, retryable=status == 429 or status >= 500, status=status)
 
     def _excerpt(self, text: str | bytes) -> str:
         """The beginning of what a server or a library wrote, without the key, which some servers repeat."""
@@ -227,6 +270,13 @@ class Endpoint:
         if self._key is not None:
             text = text.replace(self._key, "[key]")
         return " ".join(text.split())[:MAX_EXCERPT_CHARS]
+
+
+def _text(content: Any) -> str:
+    """The text of a message, which may be a list of parts."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
 
 
 def _read_key(variable: str | None) -> str | None:

@@ -22,7 +22,11 @@ from rvpo_verl.rubric import Criterion
 
 logger = logging.getLogger("rvpo_verl.judge")
 
-MAX_BACKOFF_SECONDS = 30.0
+MAX_BACKOFF_SECONDS = 8.0
+FORM_MAY_BE_REFUSED = (400, 404, 415, 422, 500, 501)
+"""HTTP statuses with which servers refuse a form of verdicts that they do not know."""
+PLAIN = {"1": Criterion(criterion="The answer consists of a single word.")}
+"""A question that nothing but its form can be refused for."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,10 @@ class _Question:
     """By their key in the judge's JSON object."""
     verdicts: dict[str, float] = field(default_factory=dict)
     attempted: list[Endpoint] = field(default_factory=list)
+    refused_by: set[Endpoint] = field(default_factory=set)
+    """Endpoints that would not answer it in another attempt either."""
+    unreadable: int = 0
+    """Replies without the verdicts that were asked for."""
     failure: str | None = None
     """Why the last attempt failed."""
 
@@ -68,12 +76,20 @@ class _Question:
 class Judge:
     """Judges responses, in any event loop."""
 
-    def __init__(self, config: JudgeConfig, *, reward_workers: int = 1, router_address: str | None = None):
+    def __init__(
+        self,
+        config: JudgeConfig,
+        *,
+        reward_workers: int = 1,
+        router_address: str | None = None,
+        patient: bool = True,
+    ):
         """
         Args:
             config: the judge.
             reward_workers: processes that share its limit of calls in flight.
             router_address: `host:port` of the reward model that verl serves.
+            patient: whether a server that does not answer is asked until the deadline, rather than `attempts` times.
 
         Raises:
             ConfigError: the configuration cannot work in this process.
@@ -86,8 +102,10 @@ class Judge:
         else:
             raise ConfigError(NO_ENDPOINTS)
         for endpoint in self.endpoints:
-            endpoint.without_schema = config.output == "text"
+            if config.output != "auto":
+                endpoint.form, endpoint.form_is_known = config.output, True
         self.config = config
+        self._patient = patient
         self.usage = Usage()
         self._share = config.share(reward_workers)
         self._limits: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, CallLimit] = (
@@ -139,74 +157,103 @@ class Judge:
         _, pending = await asyncio.wait(tasks, timeout=self.config.deadline)
         for question, task in zip(questions, tasks, strict=True):
             if task in pending:
-                last = question.failure or f"nothing yet from {self._choose(question.attempted)}"
-                question.failure = f"deadline: no verdict within {self.config.deadline:g} s; last was {last}"
+                last = question.failure or f"deadline: nothing yet from {self._choose(question)}"
+                question.failure = f"{last}; no verdict within {self.config.deadline:g} s"
             else:
                 task.result()  # raises if there is a bug; a JudgeError is in question.failure
 
     async def _ask(self, subject: str, question: _Question, rank: int, limit: CallLimit) -> None:
-        """Asks until there is a verdict on every criterion. A retry asks only about the missing ones."""
-        for attempt in range(1, self.config.attempts + 1):
+        """Asks until there is a verdict on every criterion, or no endpoint that could give one.
+
+        What may pass (a limit of the rate, an error of the server, a lost connection) is waited for until the deadline
+        of the response. A reply that cannot be read is asked for again `attempts` times, at temperature 0 not
+        by the same endpoint. What an endpoint refuses is asked of the next.
+        """
+        attempt = 0
+        while any(endpoint not in question.refused_by for endpoint in self.endpoints):
+            attempt += 1
+            endpoint = self._choose(question)
+            question.attempted.append(endpoint)
+            asked = len(question.missing)
             try:
-                await self._attempt(subject, question, rank, limit)
+                await self._attempt(endpoint, subject, question, rank, limit)
                 return
             except JudgeError as error:
                 question.failure = error.cause
-                if not error.retryable or attempt == self.config.attempts:
+                unreadable = error.kind == "malformed"
+                question.unreadable += unreadable
+                unchanged = unreadable and self.config.temperature == 0 and len(question.missing) == asked
+                if not error.retryable or unchanged:
+                    question.refused_by.add(endpoint)
+                if question.unreadable >= self.config.attempts:
                     return
-                pause = self._pause(attempt, error, question.attempted)
-            await asyncio.sleep(pause)
+                if not self._patient and attempt >= self.config.attempts * len(self.endpoints):
+                    return
+                if error.retryable and not unreadable:
+                    longest = min(MAX_BACKOFF_SECONDS, self.config.backoff * 2 ** min(attempt - 1, 10))
+                    pause = max(error.retry_after, random.uniform(0, longest))
+                    if error.kind == "rate_limited":
+                        endpoint.pause(error.retry_after)
+                    if self._choose(question) in question.attempted:
+                        await asyncio.sleep(pause)
 
-    async def _attempt(self, subject: str, question: _Question, rank: int, limit: CallLimit) -> None:
-        endpoint = self._choose(question.attempted)
-        question.attempted.append(endpoint)
-        body = {
-            "messages": [
-                {"role": "system", "content": prompt.INSTRUCTIONS},
-                {"role": "user", "content": subject + prompt.question(question.missing)},
-            ],
-            **self._sampling,
-            **self.config.extra_body,
-        }
-        schema = None if endpoint.without_schema else verdict.response_format(question.missing)
+    async def _attempt(
+        self, endpoint: Endpoint, subject: str, question: _Question, rank: int, limit: CallLimit
+    ) -> None:
         # Encoded before the wait, so that a slot is not idle meanwhile.
-        request = await endpoint.encode(body if schema is None else body | {"response_format": schema})
+        form, request = endpoint.form, await endpoint.encode(self._body(endpoint, subject, question.missing))
+        await endpoint.ready()
         async with limit.slot(rank):
-            completion = await self._complete(endpoint, request, None if schema is None else body)
+            try:
+                completion = await endpoint.complete(request)
+            except JudgeError as error:
+                if endpoint.form_is_known or error.status not in FORM_MAY_BE_REFUSED:
+                    raise
+                async with limit.probe:
+                    await self._find_form(endpoint)
+                if endpoint.form == form:
+                    raise  # its form was not the reason
+                completion = await endpoint.complete(
+                    await endpoint.encode(self._body(endpoint, subject, question.missing))
+                )
+        endpoint.form_is_known = True
         self._read(endpoint, completion, question)
 
-    def _choose(self, attempted: Sequence[Endpoint]) -> Endpoint:
-        """The endpoint of the next attempt: first those not in cooldown, then the least attempted, then by order."""
-        return min(self.endpoints, key=lambda endpoint: (endpoint.in_cooldown, attempted.count(endpoint)))
+    def _body(self, endpoint: Endpoint, subject: str, criteria: Mapping[str, Criterion]) -> dict[str, Any]:
+        messages = [
+            {"role": "system", "content": prompt.INSTRUCTIONS},
+            {"role": "user", "content": subject + prompt.question(criteria)},
+        ]
+        form = verdict.response_format(criteria, endpoint.form)
+        return {"messages": messages, **self._sampling, **self.config.extra_body, **form}
 
-    def _pause(self, attempt: int, error: JudgeError, attempted: Sequence[Endpoint]) -> float:
-        """Seconds until the next attempt; 0 if it goes to an endpoint that was not asked yet."""
-        if self._choose(attempted) not in attempted:
-            return 0.0
-        longest = min(MAX_BACKOFF_SECONDS, self.config.backoff * 2 ** (attempt - 1))
-        return max(error.retry_after, random.uniform(0, longest))
-
-    async def _complete(
-        self, endpoint: Endpoint, request: bytes, without_schema: Mapping[str, Any] | None
-    ) -> Completion:
-        """The completion of a request. If its schema is refused, the completion of the request without it."""
-        try:
-            return await endpoint.complete(request)
-        except JudgeError as error:
-            if without_schema is None or self.config.output != "auto" or error.status not in (400, 422):
-                raise
+    async def _find_form(self, endpoint: Endpoint) -> None:
+        """Asks a plain question in each form and keeps the first that is accepted: one refusal says nothing."""
+        if endpoint.form_is_known:
+            return
+        subject, before = prompt.subject(None, "Yes", self.config.max_answer_chars), endpoint.form
+        for form in verdict.FORMS:
+            endpoint.form = form
             try:
-                completion = await endpoint.complete(await endpoint.encode(without_schema))
-            except JudgeError:
-                raise error from None  # the schema was not the reason
-            if not endpoint.without_schema:
-                endpoint.without_schema = True
+                await endpoint.complete(await endpoint.encode(self._body(endpoint, subject, PLAIN)))
+            except JudgeError as error:
+                refusal = error
+                continue
+            endpoint.form_is_known = True
+            if form != verdict.FORMS[0]:
                 logger.warning(
-                    "%s accepts no JSON schema (%s): the form of verdicts is requested in the prompt only",
-                    endpoint,
-                    error,
+                    "%s accepts no JSON schema (%s): verdicts are requested as %s", endpoint, refusal, form
                 )
-            return completion
+            return
+        endpoint.form = before
+
+    def _choose(self, question: _Question) -> Endpoint:
+        """The endpoint of the next attempt: first those not in cooldown, then the least attempted, then by order."""
+        return min(
+            (endpoint for endpoint in self.endpoints if endpoint not in question.refused_by),
+            key=lambda endpoint: (endpoint.in_cooldown, question.attempted.count(endpoint)),
+            default=self.endpoints[0],
+        )
 
     def _read(self, endpoint: Endpoint, completion: Completion, question: _Question) -> None:
         self.usage.completions += 1
@@ -215,8 +262,7 @@ class Judge:
         try:
             question.verdicts |= verdict.read_verdicts(completion.text, question.missing)
         except verdict.MalformedError as error:
-            cut = ", cut off at max_tokens" if completion.finish_reason == "length" else ""
-            raise JudgeError("malformed", f"{endpoint} wrote {error}{cut}") from None
+            raise JudgeError("malformed", f"{endpoint} wrote {error}") from None
         if question.missing:
             missing = ", ".join(question.missing)
             raise JudgeError("malformed", f"{endpoint} wrote no verdict on criterion {missing}")

@@ -16,6 +16,8 @@ class CallLimit:
     def __init__(self, limit: int):
         self.start = asyncio.Semaphore(max(1, limit // 4))
         """Held by a response that waits for its first slot. Each response brings several calls, so a few are enough."""
+        self.probe = asyncio.Lock()
+        """Held while an endpoint is asked in which form it gives verdicts."""
         self._free = limit
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._arrivals = count()

@@ -29,10 +29,14 @@ Write one JSON object and nothing else."""
 UNENCODABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 """Control characters, lone surrogates and non-characters, on which servers and tokenizers fail."""
 SPECIAL_TOKEN = re.compile(
-    r"<(?=[|｜][^<>\n]{0,60}[|｜]>)|<(?=/?(?:s|bos|eos|pad|unk|mask|start_of_turn|end_of_turn|start_of_image)>)"
+    r"<(?=[|｜][^<>\n]{0,60}[|｜]>)"  # <|im_end|>, <｜end▁of▁sentence｜>
+    r"|\[(?=[|｜][^\[\]\n]{0,60}[|｜]\])"  # [|endofturn|]
+    r"|<(?=/?(?!tool_)[A-Za-z]{1,20}(?:[_:][A-Za-z0-9_]{1,20}){1,4}>)"  # <end_of_turn>, <seed:eos>, <file_sep>
+    r"|<(?=/?(?:s|bos|eos|pad|unk|mask|think|thinking|thought|reasoning|analysis|reflection|scratchpad|SPECIAL)\b[^<>\n]{0,20}>)"
+    r"|\](?=~!?[A-Za-z]{1,10}[\[\]])|\[(?=[A-Za-z]{1,10}~\[)"  # ]~b], [e~[
     r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])"
 )
-"""The first character of a special token of a common chat template."""
+"""The first character of a control token, by its form: chat templates have too many to list them."""
 ZERO_WIDTH_SPACE = "\u200b"
 
 

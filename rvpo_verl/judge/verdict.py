@@ -22,8 +22,13 @@ class MalformedError(Exception):
     """The judge wrote something that contains no verdict."""
 
 
-def response_format(criteria: Mapping[str, Criterion]) -> dict[str, Any]:
-    """`response_format` of a request: an object with exactly one verdict per key.
+FORMS = ("schema", "object", "text")
+"""How the form of verdicts is requested, best first: a JSON schema, a JSON object with a schema beside it (older
+servers of llama.cpp), or in the prompt only."""
+
+
+def response_format(criteria: Mapping[str, Criterion], form: str) -> dict[str, Any]:
+    """The field `response_format` of a request in one of `FORMS`: an object with exactly one verdict per key.
 
     An object with fixed keys, because OpenAI's strict mode refuses an array with `prefixItems`.
     """
@@ -39,7 +44,12 @@ def response_format(criteria: Mapping[str, Criterion]) -> dict[str, Any]:
         "required": list(properties),
         "additionalProperties": False,
     }
-    return {"type": "json_schema", "json_schema": {"name": "verdicts", "strict": True, "schema": schema}}
+    if form == "text":
+        return {}
+    if form == "object":
+        return {"response_format": {"type": "json_object", "schema": schema}}
+    named = {"name": "verdicts", "strict": True, "schema": schema}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
 def read_verdicts(text: str, criteria: Mapping[str, Criterion]) -> dict[str, float]:
@@ -58,9 +68,15 @@ def read_verdicts(text: str, criteria: Mapping[str, Criterion]) -> dict[str, flo
     return found
 
 
+_REASONING_START = re.compile(r"<(?:think|thinking|thought|reasoning)>")
+_REASONING_END = re.compile(r"</(?:think|thinking|thought|reasoning)>")
+
+
 def _values(text: str) -> Iterator[Any]:
-    """The JSON objects in a text, or the single word that it consists of."""
-    text = re.sub(r"^.*</think>", "", text, flags=re.DOTALL).strip()
+    """The JSON objects in a text, or the single word that it consists of. Reasoning counts for nothing."""
+    text = _REASONING_END.split(text)[-1].strip()
+    if _REASONING_START.search(text):  # not closed, so not finished
+        return
     word = text.strip("`*\"'. \n").lower()
     if word in _WORDS or word.isdigit():
         yield word

@@ -55,7 +55,7 @@ def test_an_invalid_grade_is_left_out_and_the_others_stand(grade):
 
 
 def test_the_schema_requires_exactly_one_verdict_per_criterion():
-    schema = response_format(BOTH)["json_schema"]["schema"]
+    schema = response_format(BOTH, "schema")["response_format"]["json_schema"]["schema"]
     jsonschema.validate({"1": True, "2": 4}, schema)
     for wrong in ({"1": True}, {"1": True, "2": 5}, {"1": 1, "2": 1}, {"1": True, "2": 1, "3": True}):
         with pytest.raises(jsonschema.ValidationError):

@@ -87,7 +87,7 @@ def test_a_failed_verdict_is_missing_and_the_others_stand():
     faults = {"server_error": 0.4}
     answers = [f"Honey {number}." for number in range(6)]
     with scripted_judge(faults=faults) as server:
-        vectors = score(config(server, attempts=1), *answers)
+        vectors = score(config(server, deadline=2), *answers)
     seen = set()
     for answer, vector in zip(answers, vectors, strict=True):
         for row, (name, value) in zip(RUBRIC, vector.of("rubric").items(), strict=True):

@@ -11,11 +11,11 @@ from rvpo_verl.schema import parse
 CRITERIA = [Criterion(criterion=f"Mentions {word}") for word in ("ice", "tea", "rum", "gin", "ale")]
 
 
-def judge_of(*endpoints, reward_workers=1, **settings):
+def judge_of(*endpoints, reward_workers=1, patient=True, **settings):
     """A judge that asks the servers (or base URLs) in order."""
     endpoints = [{"base_url": getattr(one, "base_url", one), "model": "judge"} for one in endpoints]
     values = {"endpoints": endpoints, "backoff": 0.01, "timeout": 5, **settings}
-    return Judge(parse(JudgeConfig, values, "judge"), reward_workers=reward_workers)
+    return Judge(parse(JudgeConfig, values, "judge"), reward_workers=reward_workers, patient=patient)
 
 
 def judge_all(judge, answers, criteria=CRITERIA):

@@ -238,6 +238,7 @@ def scripted_judge(**script: Any):
     finally:
         process.kill()
         process.wait()
+        process.stdout.close()
 
 
 if __name__ == "__main__":

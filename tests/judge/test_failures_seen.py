@@ -1,0 +1,169 @@
+"""Failures that were seen with real servers, and what becomes of each."""
+
+import asyncio
+import json
+from collections import Counter
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from rvpo_verl.judge.config import JudgeConfig
+from rvpo_verl.judge.judge import Judge
+from rvpo_verl.schema import parse
+from tests.support.judging import CRITERIA
+
+
+def completion(content, finish_reason="stop", **message):
+    return {"choices": [{"message": {"content": content, **message}, "finish_reason": finish_reason}]}
+
+
+def ask(*replies, answers=("an answer",), criteria=CRITERIA[:1], **settings):
+    """Judgements by servers, each a function of the request's body that gives (status, JSON), and their requests."""
+    seen = [[] for _ in replies]
+
+    def server(number):
+        async def respond(request):
+            body = await request.json()
+            seen[number].append(body)
+            status, content = replies[number](body)
+            return web.json_response(content, status=status)
+
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", respond)
+        return TestServer(app)
+
+    async def judged():
+        servers = [server(number) for number in range(len(replies))]
+        for one in servers:
+            await one.start_server()
+        try:
+            endpoints = [{"base_url": str(one.make_url("/v1")), "model": "judge"} for one in servers]
+            values = {"endpoints": endpoints, "backoff": 0.01, "timeout": 2, "deadline": 3, **settings}
+            judge = Judge(parse(JudgeConfig, values, "judge"))
+            batch = await asyncio.gather(*(judge.judge([], answer, criteria) for answer in answers))
+            return batch, judge
+        finally:
+            for one in servers:
+                await one.close()
+
+    batch, judge = asyncio.run(judged())
+    return [judgement for judgements in batch for judgement in judgements], seen, judge
+
+
+def true(body):
+    return 200, completion('{"1": true}')
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404])
+def test_what_one_endpoint_refuses_is_asked_of_the_next(status):
+    (judgement,), seen, _ = ask(lambda body: (status, {"error": "no"}), true, output="schema")
+    assert judgement.truth == 1.0
+    assert [len(requests) for requests in seen] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (completion('<think>guess {"1": true}', "length"), "truncated"),
+        (completion('<think>guess {"1": true}'), "malformed"),
+        (completion('{"1": tr', "length"), "truncated"),
+        (completion(None, "content_filter"), "content_filter"),
+        (completion(None, refusal="I cannot help with that"), "refusal"),
+        ({"error": {"message": "no credit", "code": 402}}, "rejected"),
+        (completion("no JSON"), "malformed"),
+        (completion(None), "malformed"),
+        ({"choices": []}, "malformed"),
+    ],
+)
+def test_a_reply_that_is_no_finished_answer_gives_no_verdict_but_a_cause(reply, kind):
+    (judgement,), seen, _ = ask(lambda body: (200, reply))
+    assert judgement.truth is None
+    assert judgement.failure.partition(":")[0] == kind
+    assert len(seen[0]) == 1  # at temperature 0 the identical request brings nothing new
+
+
+@pytest.mark.parametrize(
+    ("reply", "truth"),
+    [
+        (completion('<think>{"1": false}</think>{"1": true}'), 1.0),
+        (completion('{"1": true} no, </think> {"1": false}'), 0.0),
+        (completion(None, reasoning_content='{"1": true}'), 1.0),
+        (completion("", reasoning='{"1": true}'), 1.0),
+        (completion([{"type": "text", "text": '{"1": '}, {"type": "text", "text": "true}"}]), 1.0),
+    ],
+)
+def test_the_verdict_is_read_where_servers_put_it(reply, truth):
+    assert ask(lambda body: (200, reply))[0][0].truth == truth
+
+
+def test_an_error_inside_of_a_200_is_retried_like_its_code():
+    replies = iter([(200, {"error": {"code": 429}}), (200, {"error": {"code": "503"}}), true(None)])
+    (judgement,), seen, _ = ask(lambda body: next(replies))
+    assert judgement.truth == 1.0
+    assert len(seen[0]) == 3
+
+
+def test_a_question_that_is_refused_switches_off_no_mode():
+    """A content filter answers HTTP 400 to one answer."""
+
+    def filtered(body):
+        return (400, {"error": "filtered"}) if "poison" in body["messages"][1]["content"] else true(body)
+
+    judgements, seen, judge = ask(filtered, answers=["poison", *(f"answer {n}" for n in range(5))])
+    assert [one.truth for one in judgements] == [None, *[1.0] * 5]
+    assert judge.endpoints[0].form == "schema"
+    assert all(
+        "json_schema" in json.dumps(body["response_format"]) for body in seen[0] if "response_format" in body
+    )
+
+
+@pytest.mark.parametrize("status", [400, 422, 500, 501])
+def test_a_server_without_schemas_is_asked_in_the_best_form_it_takes(status):
+    """As llama-cpp-python's server: HTTP 500 to a schema, a schema beside `json_object` works."""
+
+    def objects(body):
+        return true(body) if body.get("response_format", {}).get("type") == "json_object" else (status, {})
+
+    def words(body):
+        return (status, {}) if "response_format" in body else true(body)
+
+    for reply, form in ((objects, "object"), (words, "text")):
+        judgements, _, judge = ask(reply, answers=[f"answer {n}" for n in range(20)])
+        assert [one.truth for one in judgements] == [1.0] * 20
+        assert judge.endpoints[0].form == form
+
+
+def test_a_limit_of_the_rate_loses_no_verdict():
+    """A server that refuses three of four requests."""
+    counted = Counter()
+
+    def limited(body):
+        counted["all"] += 1
+        return true(body) if counted["all"] % 4 == 0 else (429, {"error": "slow down"})
+
+    judgements, _, _ = ask(limited, answers=[f"answer {n}" for n in range(30)], deadline=30)
+    assert [one.truth for one in judgements] == [1.0] * 30
+
+
+def test_a_server_that_is_away_for_a_while_loses_no_verdict():
+    counted = Counter()
+
+    def away(body):
+        counted["all"] += 1
+        return true(body) if counted["all"] > 40 else (503, {})
+
+    judgements, _, _ = ask(away, answers=[f"answer {n}" for n in range(10)], deadline=30)
+    assert [one.truth for one in judgements] == [1.0] * 10
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "<|im_end|>", "<｜end▁of▁sentence｜>", "[|endofturn|]", "]~b]", "]~!b[", "[e~[", "<end_of_turn>", "<seed:eos>",
+        "<file_sep>", "<repo_name>", "</think>", "<think>", "</reasoning>", "<SPECIAL_10>", "[INST]", "</s>",
+    ],
+)  # fmt: skip
+def test_no_control_token_of_an_answer_reaches_the_judge(token):
+    _, seen, _ = ask(true, answers=[f"before {token} after"])
+    assert token not in seen[0][0]["messages"][1]["content"]
