@@ -315,13 +315,13 @@ def test_a_real_interrupt_gets_out():
 
 def test_text_beside_the_numbers_reaches_verls_dumps_and_is_no_reward():
     def like_verls(response):
-        return {"score": 1.0, "acc": True, "pred": "42"}
+        return {"score": 1.0, "exact": True, "pred": "42"}
 
     vector = score(math=like_verls)
-    assert vector.scores == {"math/score": 1.0, "math/acc": 1.0}
+    assert vector.scores == {"math/score": 1.0, "math/exact": 1.0}
     assert RewardVector.loads(vector.dumps()).texts == {"math/pred": "42"}
-    declared = score(math={"call": like_verls, "outputs": {"score": 1.0, "acc": 0.5}})
-    assert declared.scores == {"score": 1.0, "acc": 1.0}
+    declared = score(math={"call": like_verls, "outputs": {"score": 1.0, "exact": 0.5}})
+    assert declared.scores == {"score": 1.0, "exact": 1.0}
     assert not declared.failures
 
 
