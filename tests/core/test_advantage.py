@@ -169,7 +169,8 @@ def test_mean_equals_verls_gdpo(groups, size, rewards, tokens, seed, weighted):
         weights_BM=weights.expand(B, -1) if weighted else None,
         aggregation="mean",
     )
-    # Where Z cancel out, all that whitening has left to amplify is verl's float32 rounding.
+    # Where rewards nearly agree or Z cancel out, what is left to amplify is verl's float32 rounding.
+    assume(size == 1 or rewards_BM.reshape(size, groups, rewards).std(dim=0).min() > 1e-2)
     assume(size == 1 or ours.aggregate_B.numpy().std() > 1e-2)
     # A group of one response is constant: verl leaves the raw reward there (mean 0, std 1), we give 0.
     if size > 1:
@@ -381,12 +382,11 @@ def test_centered_groups_have_mean_zero(batch, aggregation):
 @given(batch=batches(), whitening=st.sampled_from(["token", "response"]))
 def test_whitened_advantages_have_mean_zero_and_unit_variance(batch, whitening):
     rewards, groups, lengths, _, _ = batch
-    result = advantage(
-        torch.tensor(rewards), torch.tensor(groups), torch.tensor(lengths), whitening=whitening
-    )
+    tensors = torch.tensor(rewards), torch.tensor(groups), torch.tensor(lengths)
+    result, before = advantage(*tensors, whitening=whitening), advantage(*tensors, whitening="none")
     values, part = result.advantage_B.numpy(), result.takes_part_B.numpy()
     sample = np.repeat(values[part], lengths[part] if whitening == "token" else 1)
-    if len(sample) > 1 and result.aggregate_B[result.takes_part_B].numpy().std() > 1e-2:
+    if len(sample) > 1 and before.advantage_B[before.takes_part_B].numpy().std() > 1e-2:
         assert abs(sample.mean()) < 1e-9
         assert abs(sample.var(ddof=1) - 1) < 1e-3
 
