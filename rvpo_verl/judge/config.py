@@ -67,7 +67,7 @@ class JudgeConfig(Strict):
     """Of all verdicts on one response including retries, counted from its first call."""
     attempts: Annotated[int, Field(ge=1)] = 4
     """Replies to one question that cannot be read, until it is given up. What a server may recover from (429, 5xx,
-    a lost connection) is waited for until the deadline instead."""
+    a lost connection) is waited for until the deadline instead; with 1 nothing is asked twice."""
     backoff: Seconds = 1.0
     """Upper limit of the random pause after such a failure, doubled for each later one up to 8 s. `Retry-After` is
     honored, by all calls to that endpoint."""

@@ -105,7 +105,7 @@ class Judge:
             if config.output != "auto":
                 endpoint.form, endpoint.form_is_known = config.output, True
         self.config = config
-        self._patient = patient
+        self._patient = patient and config.attempts > 1
         self.usage = Usage()
         self._share = config.share(reward_workers)
         self._limits: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, CallLimit] = (
