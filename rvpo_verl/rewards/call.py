@@ -118,6 +118,7 @@ class Scorer:
         failures: dict[str, str] = {}
         disagreements: dict[str, float] = {}
         texts: dict[str, str] = {}
+        figures: dict[str, dict[str, float | list[float]]] = {}
         for reward, reading in zip(self.rewards, readings, strict=True):
             for name, score in reading.scores.items():
                 scores[name], weights[name] = score.value, score.weight
@@ -126,11 +127,13 @@ class Scorer:
                 if score.disagreement is not None:
                     disagreements[name] = score.disagreement
             texts |= reading.texts
+            if reading.figures:
+                figures[reward.name] = dict(reading.figures)
             if reading.error is not None:
                 error = reading.error
                 kind = error.kind if isinstance(error, RaisedInProcess) else type(error).__name__
                 failures[reward.name] = self._count(reward, kind, f"{kind}: {message_of(error)}", error)
-        return RewardVector(scores, weights, failures, disagreements, texts)
+        return RewardVector(scores, weights, failures, disagreements, texts, figures)
 
     async def _read(self, reward: BoundReward, sample: Sample) -> Reading:
         if not reward.applies(sample):

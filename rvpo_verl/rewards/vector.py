@@ -27,6 +27,8 @@ class RewardVector:
 
     texts: dict[str, str] = field(default_factory=dict)
     """What rewards returned beside their scores, for people who read verl's dumps."""
+    figures: dict[str, dict[str, float | list[float]]] = field(default_factory=dict)
+    """What the scores of a reward cost, such as calls and tokens, by reward; see `Scores`."""
 
     def dumps(self) -> str:
         weights = {name: weight for name, weight in self.weights.items() if weight != 1}
