@@ -63,9 +63,9 @@ class Adapter:
         self.estimates = trainer_config is None or trainer_config.algorithm.adv_estimator == NAME
         """Whether the estimator is `rvpo`; otherwise only the scoring is reported."""
         config = advantage_config(algorithm)
-        self.settings = settings(config)
         self._reward_keys = reward_keys(config, algorithm)
         self._rewards = None if trainer_config is None else rewards_config(trainer_config)
+        self.settings = settings(config, self._rewards)
         self._monitor = Monitor()
 
     @classmethod

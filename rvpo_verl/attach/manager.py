@@ -10,8 +10,10 @@ from packaging.version import Version
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
+from rvpo_verl.attach.agent_loop import of_row
 from rvpo_verl.attach.hooks import verl_version
-from rvpo_verl.attach.verl_config import VECTOR_DIGEST, rewards_config, run_context
+from rvpo_verl.attach.verl_config import VECTOR_DIGEST, rewards_config, run_context, unknown_arguments
+from rvpo_verl.config import final_weight
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.names import reward_of
 from rvpo_verl.rewards.call import Sample, Scorer
@@ -54,8 +56,8 @@ class RvpoRewardManager(RewardManagerBase):
                 "the name rvpo, and is registered under it. Set reward.reward_manager.name=rvpo and leave "
                 "reward.reward_manager.source at register"
             )
-        self._weights = rewards.weights()
-        self._scorer = Scorer(rewards)
+        self._weights = {name: final_weight(weight) for name, weight in rewards.weights().items()}
+        self._scorer = Scorer(rewards, without=unknown_arguments(config))
         self._filters_groups = bool(OmegaConf.select(config, "algorithm.filter_groups.enable"))
         self._served = {
             "reward_router_address": reward_router_address,
@@ -67,7 +69,7 @@ class RvpoRewardManager(RewardManagerBase):
         """Scores one agent session; where it has several outputs, the last one, as verl's managers do."""
         sample = await self._sample(data[-1])
         vector = await self._scorer.score(sample)
-        shown = {name: _value(vector, name) for name in self._weights}
+        shown = {name: vector.value(name) for name in self._weights}
         digest = {VECTOR_DIGEST: _digest(vector)} if self._filters_groups else {}
         return {
             "reward_score": self._score(shown, self._scorer.applicable(sample)),
@@ -112,6 +114,7 @@ class RvpoRewardManager(RewardManagerBase):
             },
             response_ids=response_ids,
             tokenizer=self.tokenizer,
+            **of_row(row),
             **self._served,
         )
 
@@ -120,14 +123,3 @@ def _digest(vector: RewardVector) -> float:
     """A number of 32 bits, so that verl's standard deviation of equal ones is exactly 0."""
     text = orjson.dumps(vector.scores, option=orjson.OPT_SORT_KEYS)
     return float(int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big"))
-
-
-def _value(vector: RewardVector, name: str) -> float | None:
-    """The reward as one number, None where it is missing."""
-    if name in vector.scores:
-        return vector.scores[name]
-    present = {key: score for key, score in vector.of(name).items() if score is not None}
-    weight = sum(vector.weights[key] for key in present)
-    if weight == 0:
-        return None
-    return sum(vector.weights[key] * score for key, score in present.items()) / weight

@@ -10,7 +10,9 @@ from rvpo_verl.attach.verl_config import (
     rewards_config,
     run_context,
     settings,
+    unknown_arguments,
 )
+from rvpo_verl.config import ScheduleConfig
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.call import Scorer
 
@@ -53,7 +55,14 @@ def _estimator_name(config: DictConfig) -> None:
 def _rewards(config: DictConfig) -> None:
     rewards = rewards_config(config)
     if rewards is not None:
-        Scorer(rewards).validate(run_context(config))
+        Scorer(rewards, without=unknown_arguments(config)).validate(run_context(config))
+        scheduled = [name for name, weight in rewards.weights().items() if isinstance(weight, ScheduleConfig)]
+        if scheduled and config.algorithm.adv_estimator != NAME:
+            raise ConfigError(
+                f"the weight of {', '.join(scheduled)} follows a schedule, but algorithm.adv_estimator="
+                f"{config.algorithm.adv_estimator} trains on verl's scalar score, which has no step. Give numbers, or "
+                f"set algorithm.adv_estimator={NAME}"
+            )
     elif OmegaConf.select(config, "reward.rvpo") is not None:
         manager = OmegaConf.select(config, "reward.reward_manager.name")
         raise ConfigError(

@@ -29,6 +29,10 @@ class Sample:
     """`host:port` of the reward model that verl serves; None without one."""
     reward_model_tokenizer: Any = None
     """The tokenizer of that reward model; None without one."""
+    global_step: int | None = None
+    """The trainer's step that the response is for, from 1; None where verl does not know it."""
+    validate: bool | None = None
+    """Whether it is scored for validation and not for training; None where verl does not know it."""
     reward_workers: int = 1
     """Processes that score the responses of this run, this one included; verl's `reward.num_workers`."""
 

@@ -40,3 +40,12 @@ class RewardVector:
     def of(self, reward: str) -> dict[str, float | None]:
         """The scores of a reward that names them itself."""
         return {name: score for name, score in self.scores.items() if reward_of(name) == reward}
+
+    def value(self, name: str) -> float | None:
+        """A reward as one number: its score, or the weighted mean of the scores that it names itself. None where it is
+        missing."""
+        if name in self.scores:
+            return self.scores[name]
+        present = {key: score for key, score in self.of(name).items() if score is not None}
+        weight = sum(self.weights[key] for key in present)
+        return sum(self.weights[key] * score for key, score in present.items()) / weight if weight else None

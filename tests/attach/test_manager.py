@@ -31,7 +31,7 @@ def correct(response, ground_truth):
     return ground_truth in response
 
 def sees(response, messages, ground_truth, data_source, extra_info, response_ids, tokenizer,
-         reward_router_address, reward_model_tokenizer, reward_workers):
+         global_step, validate, reward_router_address, reward_model_tokenizer, reward_workers):
     SEEN.append(dict(locals()))
     return len(response_ids)
 
@@ -151,7 +151,7 @@ def test_the_score_is_the_weighted_sum_and_every_reward_shows(manager, tokenizer
 def test_a_reward_sees_what_verl_knows_of_the_response(manager, tokenizer, file):
     served = {"reward_router_address": "localhost:1", "reward_model_tokenizer": "its tokenizer"}
     built = manager({"sees": {}}, **served)
-    data = session(tokenizer, "the answer is four <eos>")
+    data = session(tokenizer, "the answer is four <eos>", rvpo_global_step=7, rvpo_validate=False)
     run(built, data)
     (seen,) = resolve(f"{file}:sees").function.__globals__["SEEN"]
     assert seen == {
@@ -166,6 +166,8 @@ def test_a_reward_sees_what_verl_knows_of_the_response(manager, tokenizer, file)
         "response_ids": tokenizer.encode("the answer is four <eos>"),
         "tokenizer": tokenizer,
         **served,
+        "global_step": 7,
+        "validate": False,
         "reward_workers": 3,
     }
     assert type(seen["messages"]) is list
@@ -292,6 +294,28 @@ def test_the_manager_by_another_name_says_how_to_ask_for_it(tokenizer):
 def test_a_reward_for_other_data_is_no_part_of_the_score(manager, tokenizer):
     built = manager({"correct": {"weight": 2.0}, "sees": {"data_sources": ["elsewhere"]}})
     assert run(built, session(tokenizer, "four"))["reward_score"] == 2.0
+
+
+def test_a_scheduled_weight_is_the_last_one_in_the_score_and_one_in_the_vector(manager, tokenizer):
+    """So that scores of two steps can be compared, and the estimator multiplies by the schedule."""
+    falls = {"schedule": "linear", "from": 2.0, "to": 0.5}
+    result = run(manager({"correct": {"weight": falls}, "sees": {}}), session(tokenizer, "four"))
+    assert result["reward_score"] == 0.5 * 1.0 + 1.0
+    assert "weights" in result["reward_extra_info"][KEY]
+    assert RewardVector.loads(result["reward_extra_info"][KEY]).weights == {}
+
+
+def test_a_condition_reaches_the_score_and_the_vector(manager, tokenizer):
+    rewards = {"correct": {}, "sees": {"only_if": {"correct": 1.0}, "otherwise": -2.0}}
+    result = run(manager(rewards), session(tokenizer, "the answer is five"))
+    assert RewardVector.loads(result["reward_extra_info"][KEY]).scores == {"correct": 0.0, "sees": -2.0}
+    assert result["reward_score"] == result["reward_extra_info"]["sees"] == -2.0
+
+
+def test_what_verl_does_not_know_of_a_rollout_is_none(manager, tokenizer, file):
+    run(manager({"sees": {}}), session(tokenizer, "four", rvpo_global_step=-1))
+    seen = resolve(f"{file}:sees").function.__globals__["SEEN"][-1]
+    assert seen["global_step"] is None and seen["validate"] is None
 
 
 def test_the_digest_for_verls_filter_is_equal_exactly_where_all_rewards_are(manager, tokenizer):

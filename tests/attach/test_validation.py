@@ -10,6 +10,12 @@ from rvpo_verl.attach.verl_config import rewards_config
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.call import Scorer
 
+RISES = {"schedule": "linear", "from": 0.0, "to": 1.0}
+
+
+def by_step(response, global_step):
+    return float(global_step)
+
 
 def configuration(**changes):
     config = OmegaConf.create(
@@ -58,6 +64,21 @@ def test_a_configuration_that_can_train_is_accepted():
         (
             {"reward__reward_kwargs": {"overlong_buffer_cfg": {"enable": True}}},
             "reward_kwargs.*reward `length`",
+        ),
+        (
+            {
+                "algorithm__adv_estimator": "grpo",
+                "reward__rvpo__rewards__tool_call_format": {"weight": RISES},
+            },
+            "tool_call_format follows a schedule.*adv_estimator=grpo.*set algorithm.adv_estimator=rvpo",
+        ),
+        (
+            {
+                "reward__reward_model": {"enable": True, "enable_resource_pool": False},
+                "reward__custom_reward_function__path": "any.py",
+                "reward__rvpo__rewards__late": {"function": "tests.attach.test_validation:by_step"},
+            },
+            "its argument 'global_step' is not available here",
         ),
         ({"algorithm__use_pf_ppo": True}, "use_pf_ppo=True.*Set it to False"),
         ({"reward__rvpo__rewards__acc": {"function": "length"}}, "'acc' already has a meaning"),

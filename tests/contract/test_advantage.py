@@ -100,7 +100,6 @@ def on_transfer_queue(monkeypatch):
     ]
     store = {
         "uid": NonTensorStack(*[NonTensorData(uid) for uid in GROUPS]),
-        "response_mask": nested([mask[:length] for mask, length in zip(MASK_BT, LENGTH_B, strict=True)]),
         "rm_scores": nested([torch.zeros(length) for length in LENGTH_B]),
         "extra_fields": NonTensorStack(*[NonTensorData({"reward_extra_info": info}) for info in infos]),
     }
@@ -116,7 +115,9 @@ def on_transfer_queue(monkeypatch):
     monkeypatch.setattr(transfer_queue, "kv_batch_get", get)
     monkeypatch.setattr(transfer_queue, "kv_batch_put", put)
 
-    def compute(config):
+    def compute(config, mask_BT=MASK_BT):
+        masks = [mask[:length] for mask, length in zip(mask_BT, LENGTH_B, strict=True)]
+        store["response_mask"] = nested(masks)
         trainer = SimpleNamespace(config=config, global_steps=3, total_training_steps=4)
         keys = [f"{uid}_{row}_0" for row, uid in enumerate(GROUPS)]
         batch = transfer_queue.KVBatchMeta(keys=keys, tags=[{}] * 6, partition_id="train")
@@ -135,13 +136,13 @@ def test_the_trainer_on_transfer_queue_passes_rewards_step_and_metrics(recorded,
     assert metrics["rvpo/x/failed"] == 0.0
 
 
-def by_v0(config):
+def by_v0(config, mask_BT=MASK_BT):
     """The same batch as it is computed within a trainer V0."""
     metrics = {}
     steps = {"global_steps": 3, "total_training_steps": 4}
     data = DataProto(
         batch=TensorDict(
-            {"token_level_rewards": torch.zeros(MASK_BT.shape), "response_mask": MASK_BT}, batch_size=6
+            {"token_level_rewards": torch.zeros(MASK_BT.shape), "response_mask": mask_BT}, batch_size=6
         ),
         non_tensor_batch={"uid": GROUPS, KEY: np.array(VECTORS, dtype=object)},
     )
@@ -164,6 +165,21 @@ def test_v0_and_the_trainer_on_transfer_queue_give_the_same_advantages_and_metri
     assert torch.equal(v0_advantages_BT, v1_advantages_BT)
     assert v0_metrics == v1_metrics
     assert {"rvpo/k", "rvpo/x/mean", "rvpo/x/failed", "rvpo/x/frozen", "rvpo/x/neglected"} <= set(v0_metrics)
+
+
+@pytest.mark.parametrize("trainer", ["v0", "on_transfer_queue"])
+def test_a_response_without_trained_tokens_takes_no_part_in_its_group(request, trainer):
+    """As rollout correction rejects it: verl empties its mask."""
+    advantages = by_v0 if trainer == "v0" else request.getfixturevalue(trainer)
+    rejected, others = 1, [0, 2, 3, 4, 5]
+    mask_BT = MASK_BT.clone()
+    mask_BT[rejected] = 0
+    advantages_BT, metrics = advantages(configuration(), mask_BT)
+    group_B = torch.tensor([0, 0, 1, 1, 1])
+    alone = compute(RewardBatch(REWARDS_BM[others].double(), group_B, LENGTH_B[others]), Settings(k=1.5))
+    torch.testing.assert_close(advantages_BT[others], broadcast(alone.advantages_B, MASK_BT[others]))
+    assert not advantages_BT[rejected].any()
+    assert metrics["rvpo/x/mean"] == REWARDS_BM[others, 0].double().mean()
 
 
 def test_the_configuration_is_parsed_once_a_trainer(on_transfer_queue, monkeypatch):

@@ -18,6 +18,7 @@ ALWAYS = {
     "verl",
     "hydra.core.plugins",
     "verl.utils.config",
+    "verl.experimental.agent_loop.agent_loop",
     "verl.experimental.reward_loop",
     "verl.experimental.reward_loop.reward_manager",
     "verl.trainer.main_ppo",
