@@ -17,16 +17,20 @@ from rvpo_verl.schema import BRANCHES, Strict
 
 RESERVED_NAMES = frozenset(
     {
-        "reward", "uid", "index", "pred", "prompt", "raw_prompt", "data_source", "reward_model", "extra_info",
-        "tool_extra_fields", "reward_scores", "multi_modal_inputs", "rvpo_rewards", "rvpo_vector", "rvpo_failed",
-        "acc", "tool_rewards", "turn_scores", "extras", "min_global_steps", "max_global_steps", "num_turns",
+        "reward", "acc", "pred", "uid", "prompt", "data_source", "reward_model", "extra_info", "tool_extra_fields",
+        "reward_scores",
     }
 )  # fmt: skip
-"""Names with a meaning of their own in the batch of verl that carries the scores."""
+"""Names with a meaning of their own in verl's validation metrics and in its rows. More are found in the installed verl
+(`attach.reserved`)."""
+
+
+def _is_reserved(name: str) -> bool:
+    return name in RESERVED_NAMES or name.startswith("rvpo_")
 
 
 def _reward_name(name: str) -> str:
-    if name in RESERVED_NAMES:
+    if _is_reserved(name):
         raise ValueError(f"{name!r} already has a meaning in verl's batch; choose another name")
     if not name or not all(character.isalnum() or character in "_-." for character in name):
         raise ValueError(f"{name!r} is not a reward name: use letters, digits, '_', '-' and '.'")
@@ -35,7 +39,7 @@ def _reward_name(name: str) -> str:
 
 def _reward_key(name: str) -> str:
     """Of another manager's `reward_extra_info`: what verl itself puts into the batch is no reward."""
-    if name in RESERVED_NAMES - {"acc"}:
+    if _is_reserved(name) and name != "acc":
         raise ValueError(f"{name!r} already has a meaning in verl's batch; choose another name")
     return name
 

@@ -153,6 +153,13 @@ class Adapter:
     def _columns(self, rows: Rows) -> dict[str, Sequence[Any]]:
         found = [key for key, column in rows.columns.items() if any(value is not None for value in column)]
         absent = [key for key in self._reward_keys if key not in found]
+        if self._rewards is not None:
+            scored = sum(text is not None for text in rows.columns.get(KEY, ()))
+            raise ConfigError(
+                f"only {scored} of the rows have rewards of the rvpo reward manager. verl does not ask it where an "
+                "agent loop sets `reward_score` itself: leave that None, and hand the score over in `extra_fields`, "
+                "which a reward reads in its extra_info"
+            )
         if absent or not self._reward_keys:
             raise ConfigError(
                 f"no reward vectors in the batch: looked for {list(self._reward_keys) or 'reward keys'} in "

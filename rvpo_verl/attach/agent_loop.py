@@ -1,4 +1,5 @@
-"""The global step of a rollout and whether it is a validation: verl's agent loops know both, and do not pass them on.
+"""What verl's agent loops know and do not pass on: the global step of a rollout, whether it is a validation, and which
+tokens of the response the model wrote.
 
 An agent loop worker runs each rollout as `_run_agent_loop`, in a task of its own, and sends what `_compute_score` is
 given of the row to a reward manager.
@@ -11,7 +12,7 @@ from typing import Any
 
 from rvpo_verl.attach.hooks import wrap
 
-STEP, VALIDATE = "rvpo_global_step", "rvpo_validate"
+STEP, VALIDATE, MASK = "rvpo_global_step", "rvpo_validate", "rvpo_response_mask"
 """Columns added to the row that a reward manager receives."""
 
 _TRAJECTORY: ContextVar[Mapping[str, Any]] = ContextVar("rvpo_trajectory")
@@ -21,7 +22,7 @@ def attach_worker(module: ModuleType) -> str:
     worker = module.AgentLoopWorker
     wrap(worker, "_run_agent_loop", ("self", "sampling_params", "trajectory"), _run_agent_loop)
     wrap(worker, "_compute_score", ("self", "kwargs"), _compute_score)
-    return "AgentLoopWorker: step and validation, for rewards"
+    return "AgentLoopWorker: step, validation and response mask, for rewards"
 
 
 def of_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,10 +43,16 @@ async def _run_agent_loop(
 
 
 async def _compute_score(
-    original: Any, self: Any, *args: Any, kwargs: Mapping[str, Any], **others: Any
+    original: Any, self: Any, outputs: Any, *args: Any, kwargs: Mapping[str, Any], **others: Any
 ) -> Any:
+    # A session has several outputs, of which the last one is scored; verl before 0.8 has one.
+    scored = outputs[-1] if isinstance(outputs, list) and outputs else outputs
     trajectory = _TRAJECTORY.get({})
-    told = {STEP: trajectory.get("step"), VALIDATE: trajectory.get("validate")}
+    told = {
+        STEP: trajectory.get("step"),
+        VALIDATE: trajectory.get("validate"),
+        MASK: getattr(scored, "response_mask", None),
+    }
     return await original(
-        self, *args, kwargs=kwargs | {k: v for k, v in told.items() if v is not None}, **others
+        self, outputs, *args, kwargs=kwargs | {k: v for k, v in told.items() if v is not None}, **others
     )

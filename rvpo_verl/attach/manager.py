@@ -10,13 +10,13 @@ from packaging.version import Version
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
-from rvpo_verl.attach.agent_loop import of_row
 from rvpo_verl.attach.hooks import verl_version
+from rvpo_verl.attach.sample import make_sample
 from rvpo_verl.attach.verl_config import VECTOR_DIGEST, rewards_config, run_context, unknown_arguments
 from rvpo_verl.config import final_weight
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.names import reward_of
-from rvpo_verl.rewards.call import Sample, Scorer
+from rvpo_verl.rewards.call import Scorer
 from rvpo_verl.rewards.vector import KEY, RewardVector
 
 # verl's validation leaves None out of its averages from 0.9 on, and fails on it before.
@@ -67,7 +67,9 @@ class RvpoRewardManager(RewardManagerBase):
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Scores one agent session; where it has several outputs, the last one, as verl's managers do."""
-        sample = await self._sample(data[-1])
+        sample = await asyncio.get_running_loop().run_in_executor(
+            None, make_sample, data[-1], self.tokenizer, self._served
+        )
         vector = await self._scorer.score(sample)
         shown = {name: vector.value(name) for name in self._weights}
         digest = {VECTOR_DIGEST: _digest(vector)} if self._filters_groups else {}
@@ -88,35 +90,6 @@ class RvpoRewardManager(RewardManagerBase):
             return 0.0
         total = sum(self._weights[name] * value for name, value in present.items())
         return float(total * sum(self._weights[name] for name in applicable) / present_weight)
-
-    async def _sample(self, item: Any) -> Sample:
-        row = item.non_tensor_batch
-        response_ids = item.batch["responses"]
-        # Rows of a session are padded at the end, beyond their own response: only its length tells where.
-        length = row.get("response_len")
-        if length is None:
-            length = item.batch["attention_mask"][-len(response_ids) :].sum()
-        response_ids = response_ids[: int(length)].tolist()
-        response = await asyncio.get_running_loop().run_in_executor(
-            None, lambda: self.tokenizer.decode(response_ids, skip_special_tokens=True)
-        )
-        messages, data_source = row.get("raw_prompt"), row.get("data_source")
-        return Sample(
-            response=response,
-            ground_truth=(row.get("reward_model") or {}).get("ground_truth"),
-            messages=None if messages is None else list(messages),
-            data_source=None if data_source is None else str(data_source),
-            extra_info={
-                **(row.get("extra_info") or {}),
-                **(row.get("tool_extra_fields") or {}),
-                "num_turns": row.get("__num_turns__"),
-                "rollout_reward_scores": row.get("reward_scores", {}),
-            },
-            response_ids=response_ids,
-            tokenizer=self.tokenizer,
-            **of_row(row),
-            **self._served,
-        )
 
 
 def _digest(vector: RewardVector) -> float:

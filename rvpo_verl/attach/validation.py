@@ -2,6 +2,7 @@
 
 from omegaconf import DictConfig, OmegaConf
 
+from rvpo_verl.attach.reserved import names_of_verl
 from rvpo_verl.attach.verl_config import (
     NAME,
     VECTOR_DIGEST,
@@ -25,7 +26,7 @@ def validate(config: DictConfig) -> None:
     """
     complaints = []
     for check in (
-        _preset_found, _estimator_name, _rewards, _reward_model, _other_scoring, _reward_vectors, _groups,
+        _preset_found, _estimator_name, _rewards, _names, _reward_model, _other_scoring, _reward_vectors, _groups,
         _filter_groups, _no_kl_in_reward, _divided_by_std, _no_reweighting,
     ):  # fmt: skip
         try:
@@ -68,6 +69,20 @@ def _rewards(config: DictConfig) -> None:
         raise ConfigError(
             f"reward.rvpo is set, but reward.reward_manager.name={manager} does not read it: "
             "set reward.reward_manager.name=rvpo, or leave reward.rvpo out"
+        )
+
+
+def _names(config: DictConfig) -> None:
+    rewards = rewards_config(config)
+    keys = advantage_config(config.algorithm)
+    names = rewards.names() if rewards else list(reward_keys(keys, config.algorithm))
+    if not names or (rewards is None and config.algorithm.adv_estimator != NAME):
+        return
+    taken = [name for name in names if name in names_of_verl()]
+    if taken:
+        raise ConfigError(
+            f"{', '.join(taken)}: verl puts something else into the batch by this name, which would replace the "
+            "reward. Choose another name"
         )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -30,10 +30,14 @@ class Rubric:
         extra_info: Mapping[str, Any],
         reward_router_address: str | None = None,
         reward_workers: int = 1,
+        turns: Sequence[Mapping[str, Any]] = (),
         *,
         judge: Mapping[str, Any],
     ) -> dict[str, Score]:
         """Scores by `CATEGORY/NUMBER`: 1 is good and 0 is bad, whatever the polarity. Failed verdicts are missing.
+
+        Of several turns the last one that the model wrote is the answer; the turns before it, with what tools returned,
+        are the end of the conversation.
 
         Args:
             judge: `rvpo_verl.judge.config.JudgeConfig`.
@@ -44,6 +48,9 @@ class Rubric:
         """
         criteria = read_rubric(extra_info)
         language_model = _judge(_frozen(judge), reward_workers, reward_router_address)
+        before = max((n for n, turn in enumerate(turns) if turn["role"] == "assistant"), default=0)
+        if before:
+            messages, response = [*(messages or ()), *turns[:before]], turns[before]["content"]
         judgements = await language_model.judge(messages, response, criteria)
         return {
             name: Score(

@@ -84,8 +84,9 @@ def test_a_configuration_that_can_train_is_accepted():
         ({"reward__rvpo__rewards__acc": {"function": "length"}}, "'acc' already has a meaning"),
         (
             {"reward__rvpo__rewards__tool_rewards": {"function": "length"}},
-            "'tool_rewards' already has a meaning",
+            "tool_rewards: verl puts something else into the batch",
         ),
+        ({"reward__rvpo__rewards__rvpo_mask": {"function": "length"}}, "'rvpo_mask' already has a meaning"),
     ],
 )
 def test_what_could_not_train_is_refused_with_what_to_write(changes, said):
@@ -101,6 +102,7 @@ def test_what_could_not_train_is_refused_with_what_to_write(changes, said):
             r"gdpo_reward_keys='format': expected a list.*\[format,correct\]",
         ),
         ({"algorithm__gdpo_reward_weights": 2.0}, "gdpo_reward_weights=2.0: expected a list"),
+        ({"algorithm__gdpo_reward_keys": ["a", "turn_scores"]}, "turn_scores: verl puts something else"),
         (
             {"algorithm__gdpo_reward_weights": [1.0, None]},
             r"gdpo_reward_weights=\[1.0, None\]: expected a list",
