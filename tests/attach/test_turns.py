@@ -12,6 +12,7 @@ import torch
 from omegaconf import OmegaConf
 from verl.experimental.agent_loop import agent_loop
 from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput, AgentLoopWorker
+from verl.experimental.agent_loop.tool_parser import ToolParser
 from verl.trainer.ppo.reward import load_reward_manager
 
 from rvpo_verl.attach import sample
@@ -212,3 +213,21 @@ def test_the_names_that_verl_puts_beside_the_rewards_are_found_in_it():
     assert "turn_scores" in keys
     assert keys - {"mine"} <= names_of_verl()
     assert not {"correct", "format", "length", "compute_score", "mine"} & names_of_verl()
+
+
+@pytest.mark.parametrize(
+    ("text", "calls"),
+    [
+        (TRUTH, [("get_weather", {"city": "Paris"})]),
+        (f"<think> {CALL} </think> no", []),
+        (TRUTH.replace("</tool_call>", ""), []),
+        (f"{TRUTH}{CALL}", [("get_weather", {"city": "Paris"})] * 2),
+        (TRUTH.replace("parameters", "arguments"), [("get_weather", {"city": "Paris"})]),
+        (FINAL, []),
+    ],
+)
+def test_verls_agent_loops_read_rllas_format(tokenizer, text, calls):
+    parser = ToolParser.get_tool_parser("rlla", tokenizer)
+    content, found = asyncio.run(parser.extract_tool_calls(tokenizer.encode(f"{text}<|im_end|>")))
+    assert [(call.name, json.loads(call.arguments)) for call in found] == calls
+    assert ("get_weather" in content) == (not calls and "get_weather" in text)

@@ -19,6 +19,7 @@ ALWAYS = {
     "hydra.core.plugins",
     "verl.utils.config",
     "verl.experimental.agent_loop.agent_loop",
+    "verl.experimental.agent_loop.tool_parser",
     "verl.experimental.reward_loop",
     "verl.experimental.reward_loop.reward_manager",
     "verl.trainer.main_ppo",
