@@ -8,6 +8,7 @@ few of them need a trainer's hook and all that it imports.
     presets.py, startup.py     Hydra presets; validation before anything is loaded
     verl_config.py             what is read of verl's configuration
     validation.py, probe.py    refusing what cannot train; asking the services of rewards once
+    group_filter.py            verl's filter of groups, for reward vectors
     reserved.py                names that verl puts into the batch itself
     registries.py, manager.py  verl's registries; its reward manager `rvpo`
     agent_loop.py, sample.py   what verl knows of a rollout and does not tell its reward managers; what rewards get

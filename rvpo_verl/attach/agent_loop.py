@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
+from rvpo_verl.attach.group_filter import add_digest
 from rvpo_verl.attach.hooks import wrap
 
 STEP, VALIDATE, MASK = "rvpo_global_step", "rvpo_validate", "rvpo_response_mask"
@@ -22,7 +23,7 @@ def attach_worker(module: ModuleType) -> str:
     worker = module.AgentLoopWorker
     wrap(worker, "_run_agent_loop", ("self", "sampling_params", "trajectory"), _run_agent_loop)
     wrap(worker, "_compute_score", ("self", "kwargs"), _compute_score)
-    return "AgentLoopWorker: step, validation and response mask, for rewards"
+    return "AgentLoopWorker: step, validation and response mask for rewards; a number for verl's filter of groups"
 
 
 def of_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,6 +54,10 @@ async def _compute_score(
         VALIDATE: trajectory.get("validate"),
         MASK: getattr(scored, "response_mask", None),
     }
-    return await original(
+    result = await original(
         self, outputs, *args, kwargs=kwargs | {k: v for k, v in told.items() if v is not None}, **others
     )
+    info = getattr(scored, "extra_fields", {}).get("reward_extra_info")
+    if info is not None:
+        add_digest(info, self.config)
+    return result

@@ -1,23 +1,20 @@
 """verl's reward manager `rvpo`: every reward of `reward.rvpo` for one response, and their weighted sum."""
 
 import asyncio
-import hashlib
 from typing import Any
 
-import orjson
-from omegaconf import OmegaConf
 from packaging.version import Version
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from rvpo_verl.attach.hooks import verl_version
 from rvpo_verl.attach.sample import make_sample
-from rvpo_verl.attach.verl_config import VECTOR_DIGEST, rewards_config, run_context, unknown_arguments
+from rvpo_verl.attach.verl_config import rewards_config, run_context, unknown_arguments
 from rvpo_verl.config import final_weight
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.names import reward_of
 from rvpo_verl.rewards.call import Scorer
-from rvpo_verl.rewards.vector import KEY, RewardVector
+from rvpo_verl.rewards.vector import KEY
 
 # verl's validation leaves None out of its averages from 0.9 on, and fails on it before.
 FAILED = "rvpo_failed"
@@ -58,7 +55,6 @@ class RvpoRewardManager(RewardManagerBase):
             )
         self._weights = {name: final_weight(weight) for name, weight in rewards.weights().items()}
         self._scorer = Scorer(rewards, without=unknown_arguments(config))
-        self._filters_groups = bool(OmegaConf.select(config, "algorithm.filter_groups.enable"))
         self._served = {
             "reward_router_address": reward_router_address,
             "reward_model_tokenizer": reward_model_tokenizer,
@@ -72,12 +68,10 @@ class RvpoRewardManager(RewardManagerBase):
         )
         vector = await self._scorer.score(sample)
         shown = {name: vector.value(name) for name in self._weights}
-        digest = {VECTOR_DIGEST: _digest(vector)} if self._filters_groups else {}
         return {
             "reward_score": self._score(shown, self._scorer.applicable(sample)),
             "reward_extra_info": {
                 KEY: vector.dumps(),
-                **digest,
                 **{name: ABSENT if value is None else value for name, value in shown.items()},
                 FAILED: float(len({reward_of(name) for name in vector.failures})),
             },
@@ -90,9 +84,3 @@ class RvpoRewardManager(RewardManagerBase):
             return 0.0
         total = sum(self._weights[name] * value for name, value in present.items())
         return float(total * sum(self._weights[name] for name in applicable) / present_weight)
-
-
-def _digest(vector: RewardVector) -> float:
-    """A number of 32 bits, so that verl's standard deviation of equal ones is exactly 0."""
-    text = orjson.dumps(vector.scores, option=orjson.OPT_SORT_KEYS)
-    return float(int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big"))

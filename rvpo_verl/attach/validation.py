@@ -2,10 +2,10 @@
 
 from omegaconf import DictConfig, OmegaConf
 
+from rvpo_verl.attach.group_filter import DIGEST
 from rvpo_verl.attach.reserved import names_of_verl
 from rvpo_verl.attach.verl_config import (
     NAME,
-    VECTOR_DIGEST,
     advantage_config,
     reward_keys,
     rewards_config,
@@ -139,13 +139,18 @@ def _filter_groups(config: DictConfig) -> None:
     options = OmegaConf.select(config, "algorithm.filter_groups")
     if config.algorithm.adv_estimator != NAME or not options or not options.get("enable"):
         return
+    if not OmegaConf.select(config, "trainer.use_v1") or "rollout" in config:
+        raise ConfigError(
+            "algorithm.filter_groups.enable=True: only trainer V1 of verl 0.9 filters groups, others ignore it. Set "
+            "it to False, or trainer.use_v1=True in verl.trainer.main_ppo"
+        )
     metric = options.get("metric")
-    if rewards_config(config) is not None and metric != VECTOR_DIGEST:
+    if metric != DIGEST and (metric == "reward" or rewards_config(config) is not None):
         raise ConfigError(
             f"algorithm.filter_groups.metric={metric}: verl drops groups that do not vary in this one number, so that "
             "with a sum it drops groups whose rewards differ and add up alike, and with a single reward it fails "
-            f"where that is missing. Set algorithm.filter_groups.metric={VECTOR_DIGEST}, which the rvpo manager "
-            "reports: it drops the groups in which no reward varies"
+            f"where that is missing. Set algorithm.filter_groups.metric={DIGEST}, a number by which it drops the "
+            "groups in which no reward varies"
         )
 
 

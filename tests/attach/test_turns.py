@@ -58,6 +58,7 @@ def scored(tokenizer):
         manager = load_reward_manager(OmegaConf.create(config), tokenizer)
         worker = object.__new__(AgentLoopWorker)
         worker.processor = worker.mm_processor_kwargs = None
+        worker.config = OmegaConf.create(config)
         worker.reward_loop_worker_handles = [
             SimpleNamespace(compute_score=SimpleNamespace(remote=manager.run_single))
         ]

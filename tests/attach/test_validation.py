@@ -1,6 +1,5 @@
 """What is refused before anything is loaded, with what to write instead."""
 
-import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
@@ -22,6 +21,7 @@ def configuration(**changes):
         {
             "algorithm": {"adv_estimator": "rvpo", "filter_groups": {"enable": False, "metric": "reward"}},
             "actor_rollout_ref": {"rollout": {"n": 4}},
+            "trainer": {"use_v1": True},
             "reward": {
                 "num_workers": 1,
                 "custom_reward_function": {"path": None},
@@ -118,11 +118,16 @@ def test_keys_and_weights_of_another_type_are_refused_with_an_example(changes, s
         validate(by_keys(**({"algorithm__gdpo_reward_keys": ["a", "b"]} | changes)))
 
 
-def test_the_filter_is_right_for_vectors():
-    """As verl drops a group: where the metric has no standard deviation."""
-    rewards = [(1, 0.5, 0), (0.5, 0.5, 0.5), (0, 0.5, 1), (0.5, 1, 0)]
-    assert np.std([sum(row) for row in rewards]) == 0
-    validate(configuration(algorithm__filter_groups={"enable": True, "metric": "rvpo_vector"}))
+@pytest.mark.parametrize("made", [configuration, by_keys])
+def test_the_filter_of_groups_is_accepted_by_the_whole_vector_and_where_it_is_read(made):
+    by_vector = {"algorithm__filter_groups": {"enable": True, "metric": "rvpo_vector"}}
+    if made is by_keys:
+        by_vector["algorithm__gdpo_reward_keys"] = ["a", "b"]
+    validate(made(**by_vector))
+    with pytest.raises(ConfigError, match=r"only trainer V1 of verl 0\.9 filters groups"):
+        validate(made(**by_vector, trainer__use_v1=False))
+    with pytest.raises(ConfigError, match=r"filter_groups\.metric=reward.*metric=rvpo_vector"):
+        validate(made(**by_vector | {"algorithm__filter_groups__metric": "reward"}))
 
 
 def test_the_path_of_a_reward_is_resolved_once_in_the_driver(tmp_path, monkeypatch):
