@@ -27,7 +27,7 @@ def validate(config: DictConfig) -> None:
     complaints = []
     for check in (
         _preset_found, _estimator_name, _rewards, _names, _reward_model, _other_scoring, _reward_vectors, _groups,
-        _filter_groups, _no_kl_in_reward, _divided_by_std, _no_reweighting,
+        _filter_groups, _no_critic_warmup, _no_kl_in_reward, _divided_by_std, _no_reweighting,
     ):  # fmt: skip
         try:
             check(config)
@@ -151,6 +151,15 @@ def _filter_groups(config: DictConfig) -> None:
             "with a sum it drops groups whose rewards differ and add up alike, and with a single reward it fails "
             f"where that is missing. Set algorithm.filter_groups.metric={DIGEST}, a number by which it drops the "
             "groups in which no reward varies"
+        )
+
+
+def _no_critic_warmup(config: DictConfig) -> None:
+    steps = OmegaConf.select(config, "trainer.critic_warmup") or 0
+    if config.algorithm.adv_estimator == NAME and steps > 0:
+        raise ConfigError(
+            f"trainer.critic_warmup={steps}: rvpo has no critic, and verl would not update the policy in these steps "
+            "either. Set it to 0"
         )
 
 

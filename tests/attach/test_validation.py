@@ -81,6 +81,7 @@ def test_a_configuration_that_can_train_is_accepted():
             "its argument 'global_step' is not available here",
         ),
         ({"algorithm__use_pf_ppo": True}, "use_pf_ppo=True.*Set it to False"),
+        ({"trainer__critic_warmup": 5}, "critic_warmup=5.*Set it to 0"),
         ({"reward__rvpo__rewards__acc": {"function": "length"}}, "'acc' already has a meaning"),
         (
             {"reward__rvpo__rewards__tool_rewards": {"function": "length"}},

@@ -111,6 +111,7 @@ def on_transfer_queue(monkeypatch):
 
     def put(keys, partition_id, fields, **_):
         written.update(fields.items())
+        return transfer_queue.KVBatchMeta(keys=keys, tags=[{}] * len(keys), partition_id=partition_id)
 
     monkeypatch.setattr(transfer_queue, "kv_batch_get", get)
     monkeypatch.setattr(transfer_queue, "kv_batch_put", put)
@@ -125,6 +126,7 @@ def on_transfer_queue(monkeypatch):
         module.PPOTrainer._compute_advantage(trainer, batch, metrics)
         return written["advantages"].to_padded_tensor(0.0, (6, MASK_BT.shape[1])), metrics
 
+    compute.written = written
     return compute
 
 
@@ -134,6 +136,50 @@ def test_the_trainer_on_transfer_queue_passes_rewards_step_and_metrics(recorded,
     assert recorded[0][:2] == (3, 4)
     assert metrics["rvpo/k"] == 1.5
     assert metrics["rvpo/x/failed"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("mode", "updates"), [("sync", 1), ("colocate_async", 1), ("separate_async", 1), ("separate_async", 3)]
+)
+def test_every_mode_of_trainer_v1_computes_its_advantages_by_it_in_a_step(
+    recorded, on_transfer_queue, mode, updates
+):
+    """The mode's own `step`, with what needs workers left out: generation, log-probabilities, the update."""
+    base = pytest.importorskip("verl.trainer.ppo.v1.trainer_base", reason="trainer V1 is verl 0.9's")
+    import verl.trainer.ppo.v1 as v1
+    from transfer_queue import KVBatchMeta
+
+    on_transfer_queue(configuration())  # fills the store
+    recorded.clear()
+    trainer = object.__new__(v1.get_trainer_cls(mode))
+    assert type(trainer)._compute_advantage is base.PPOTrainer._compute_advantage
+    config = configuration()
+    config.trainer = {"critic_warmup": 0}
+    config.data = {"train_batch_size": 2 * updates}
+    config.actor_rollout_ref.rollout.temperature = 1.0
+    trainer.config, trainer.parameter_sync_step = config, updates
+    trainer.global_steps, trainer.total_training_steps = 3, 4
+    trainer.use_reference_policy = trainer.use_critic = False
+    trainer.reward_loop_manager = SimpleNamespace(reward_loop_worker_handles=[None])
+    trainer.prepare_step = dict
+    trainer.on_sample_begin = trainer.on_sample_end = lambda: None
+    updated = []
+
+    def sample(global_steps, partition_id, batch_size):
+        keys = [f"{uid}-{len(updated)}_{row}_0" for row, uid in enumerate(GROUPS)]
+        return KVBatchMeta(keys=keys, tags=[{}] * 6, partition_id=partition_id, extra_info={}), {}
+
+    trainer.replay_buffer = SimpleNamespace(sample=sample)
+    trainer._balance_batch = trainer._compute_old_log_prob = lambda batch, metrics: batch
+    trainer._update_actor = lambda batch, metrics: updated.append(dict(metrics)) or batch
+    metrics = {}
+    trainer.step(metrics, {})
+    assert len(updated) == updates
+    assert [step[:2] for step in recorded] == [(3, 4)] * updates
+    torch.testing.assert_close(
+        on_transfer_queue.written["advantages"].to_padded_tensor(0.0, (6, 3)), expected(1.5)
+    )
+    assert metrics["rvpo/k"] == 1.5
 
 
 def by_v0(config, mask_BT=MASK_BT):
