@@ -154,9 +154,10 @@ class Adapter:
         found = [key for key, column in rows.columns.items() if any(value is not None for value in column)]
         absent = [key for key in self._reward_keys if key not in found]
         if self._rewards is not None:
-            scored = sum(text is not None for text in rows.columns.get(KEY, ()))
+            texts = rows.columns.get(KEY, ())
+            scored = sum(text is not None for text in texts)
             raise ConfigError(
-                f"only {scored} of the rows have rewards of the rvpo reward manager. verl does not ask it where an "
+                f"only {scored} responses of the batch have rewards of the rvpo manager. verl does not ask it where an "
                 "agent loop sets `reward_score` itself: leave that None, and hand the score over in `extra_fields`, "
                 "which a reward reads in its extra_info"
             )

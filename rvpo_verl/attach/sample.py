@@ -1,9 +1,8 @@
 """What a reward may know of a response, from the row that verl's agent loop sends to a reward manager."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,8 +30,8 @@ def make_sample(item: Any, tokenizer: Any, served: Mapping[str, Any]) -> Sample:
         length = item.batch["attention_mask"][-len(ids) :].sum()
     ids = ids[: int(length)].tolist()
     mask = row.get(MASK, item.batch.get("response_mask"))
-    mask = [1] * len(ids) if mask is None else [int(each) for each in mask[: len(ids)]]
-    turns = _turns(ids, mask, lambda part: tokenizer.decode(part, skip_special_tokens=True))
+    mask_T = np.ones(len(ids), dtype=int) if mask is None else np.asarray(mask[: len(ids)]).astype(int)
+    turns = _turns(ids, mask_T, lambda part: tokenizer.decode(part, skip_special_tokens=True))
     agent = plain(row.get("tool_extra_fields") or {})
     messages, data_source = row.get("raw_prompt"), row.get("data_source")
     return Sample(
@@ -50,7 +49,7 @@ def make_sample(item: Any, tokenizer: Any, served: Mapping[str, Any]) -> Sample:
             },
         ),
         response_ids=ids,
-        response_mask=mask,
+        response_mask=mask_T.tolist(),
         tool_rewards=_numbers(agent.get("tool_rewards")),
         turn_scores=_numbers(agent.get("turn_scores")),
         tokenizer=tokenizer,
@@ -70,16 +69,15 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _turns(
-    ids: Sequence[int], mask: Sequence[int], decode: Callable[[list[int]], str]
-) -> list[dict[str, Any]]:
+def _turns(ids: list[int], mask_T: np.ndarray, decode: Callable[[list[int]], str]) -> list[dict[str, Any]]:
     """Runs of tokens that the model wrote, and of tokens that it received, as messages."""
+    starts = [0, *(np.flatnonzero(np.diff(mask_T)) + 1).tolist(), len(ids)]
     turns = []
-    for written_by_model, run in groupby(zip(mask, ids, strict=True), key=itemgetter(0)):
-        text = decode([token for _, token in run])
+    for start, end in pairwise(starts if ids else ()):
+        text = decode(ids[start:end])
         turns.append(
             {"role": "assistant", "content": text}
-            if written_by_model
+            if mask_T[start]
             else {"role": "tool", "content": text.strip()}
         )
     return turns

@@ -21,6 +21,7 @@ from rvpo_verl.attach.native_api import supports_extras
 from rvpo_verl.core import RewardBatch, Settings, compute
 from rvpo_verl.core.advantage import broadcast
 from rvpo_verl.core.monitor import WINDOW
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.vector import KEY, RewardVector
 
 VERSION = Version(verl_version())
@@ -263,3 +264,11 @@ def test_nothing_is_wrapped_around_the_trainer_on_transfer_queue_of_a_patched_ve
     ]
     assert trainers
     assert not any(hasattr(module.PPOTrainer._compute_advantage, "_wrapped_by_rvpo") for module in trainers)
+
+
+def test_responses_that_an_agent_loop_scored_itself_are_named_as_such():
+    rows = adapter.Rows({KEY: [VECTORS[0], *[None] * 5], "x": [1.0, *[None] * 5]})
+    with pytest.raises(
+        ConfigError, match=r"only 1 responses of the batch.*agent loop sets `reward_score` itself"
+    ):
+        Adapter.of(configuration()).advantages(rows, MASK_BT, GROUPS, torch.device("cpu"))
