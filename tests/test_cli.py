@@ -370,7 +370,7 @@ def test_plan_prints_what_a_launch_would_do(tmp_path):
     assert result.exit_code == 0, result.stderr
     shown = " ".join(result.stdout.split())
     for part in (
-        "rvpo, aggregation softmin, k 2.0",
+        "rvpo, aggregation softmin, k 1.0",
         "steps 4 (2 an epoch",
         "4 prompts x 4 = 16 rollouts, optimizer updates: 1",
         "checkpoints 2 in",
