@@ -116,10 +116,13 @@ class RvpoRewardManager(RewardManagerBase):
         )
 
 
-def _digest(vector: RewardVector) -> float:
-    """A number of 32 bits, so that verl's standard deviation of equal ones is exactly 0."""
+def _digest(vector: RewardVector) -> str:
+    """A number of 32 bits, so that verl's standard deviation of equal ones is exactly 0.
+
+    As text, which verl's filter makes a number of, and validation leaves out of its averages and their bootstrap.
+    """
     text = orjson.dumps(vector.scores, option=orjson.OPT_SORT_KEYS)
-    return float(int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big"))
+    return str(int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big"))
 
 
 def _value(vector: RewardVector, name: str) -> float | None:

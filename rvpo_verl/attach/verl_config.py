@@ -15,7 +15,7 @@ from rvpo_verl.schema import parse
 NAME = "rvpo"
 """Of the advantage estimator, of the reward manager, and of the keys under `algorithm` and `reward`."""
 VECTOR_DIGEST = "rvpo_vector"
-"""Key of `reward_extra_info`: a number that is equal for two responses if, and only if, all their rewards are."""
+"""Key of `reward_extra_info`: text of a number that is equal for two responses if, and only if, all rewards are."""
 
 
 def advantage_config(algorithm: Any) -> AdvantageConfig:

@@ -302,4 +302,14 @@ def test_the_digest_for_verls_filter_is_equal_exactly_where_all_rewards_are(mana
     assert digests[0] == digests[1]
     assert len(set(digests[1:])) == 3  # "five" and "please" have the same rewards: correct 0, rubric missing
     assert digests[2] == digests[4]
-    assert np.std([digests[0]] * 7) == 0.0
+    assert np.std([float(digests[0])] * 7) == 0.0
+
+
+def test_validation_has_no_average_of_digests(manager, tokenizer):
+    built = manager({"correct": {}})
+    built._filters_groups = True
+    info = run(built, session(tokenizer, "four"))["reward_extra_info"]
+    metrics = process_validation_metrics(
+        ["data"] * 2, ["row"] * 2, {key: [value] * 2 for key, value in info.items()}
+    )
+    assert set(metrics["data"]) == {"correct", "rvpo_failed"}
