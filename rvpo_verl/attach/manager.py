@@ -1,7 +1,9 @@
 """verl's reward manager `rvpo`: every reward of `reward.rvpo` for one response, and their weighted sum."""
 
 import asyncio
+import gc
 import hashlib
+from functools import cache
 from typing import Any
 
 import orjson
@@ -62,6 +64,7 @@ class RvpoRewardManager(RewardManagerBase):
             "reward_model_tokenizer": reward_model_tokenizer,
             "reward_workers": run_context(config).reward_workers,
         }
+        _leave_out_of_collections()
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Scores one agent session; where it has several outputs, the last one, as verl's managers do."""
@@ -114,6 +117,16 @@ class RvpoRewardManager(RewardManagerBase):
             tokenizer=self.tokenizer,
             **self._served,
         )
+
+
+@cache
+def _leave_out_of_collections() -> None:
+    """Takes what is imported by now out of Python's full garbage collections.
+
+    Each goes over all that verl imports, for a quarter of a second in which the event loop of a reward worker stands.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _digest(vector: RewardVector) -> str:

@@ -1,6 +1,7 @@
 """The manager as verl's reward workers build and call it, on batches as verl's agent loops make them."""
 
 import asyncio
+import gc
 import math
 
 import numpy as np
@@ -303,6 +304,11 @@ def test_the_digest_for_verls_filter_is_equal_exactly_where_all_rewards_are(mana
     assert len(set(digests[1:])) == 3  # "five" and "please" have the same rewards: correct 0, rubric missing
     assert digests[2] == digests[4]
     assert np.std([float(digests[0])] * 7) == 0.0
+
+
+def test_garbage_collections_leave_out_what_the_reward_worker_imported(manager):
+    manager({"correct": {}})
+    assert gc.get_freeze_count() > 100_000
 
 
 def test_validation_has_no_average_of_digests(manager, tokenizer):
