@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rvpo_verl.attach.verl_config import NAME, advantage_config, reward_keys, rewards_config, settings
 from rvpo_verl.core import RewardBatch, compute
-from rvpo_verl.core.advantage import broadcast
+from rvpo_verl.core.advantage import as_float, scale
 from rvpo_verl.core.monitor import Monitor
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.failures import scoring_metrics
@@ -43,7 +43,9 @@ class Rows:
     def vectors(self) -> list[RewardVector] | None:
         """What the `rvpo` reward manager reported, if it scored every row."""
         texts = self.columns.get(KEY)
-        if texts is None or any(text is None for text in texts):
+        # As a list: elements of an array of strings are no plain `str`, which is what can be decoded.
+        texts = None if texts is None else np.asarray(texts, dtype=object).tolist()
+        if texts is None or None in texts:
             return None
         return [RewardVector.loads(text) for text in texts]
 
@@ -117,9 +119,8 @@ class Adapter:
         if index is None:
             raise ConfigError('the rvpo estimator needs groups: set data.non_tensor_batch["uid"]')
         B = response_mask.shape[0]
-        # Read the mask's integers once, then only bytes; on a CPU, though, a sum of bytes copies them to integers.
-        mask_BT = response_mask if device.type == "cpu" else response_mask.bool()
-        length_B = mask_BT.sum(dim=1).to(device).double()
+        mask_BT = as_float(response_mask, device)
+        length_B = mask_BT.sum(dim=1).double()
         valid_B = torch.ones(B, dtype=torch.bool, device=device)
         if rows.is_padding_B is not None:
             valid_B &= ~torch.as_tensor(rows.is_padding_B, device=device)
@@ -129,15 +130,15 @@ class Adapter:
             valid_B &= owner_B == torch.arange(B, device=device)
             # A session's tokens are all trained with the advantage of its last output, so they all weigh there.
             length_B = torch.zeros_like(length_B).index_add_(0, owner_B, length_B)
-        batch = self._batch(rows, np.asarray(index).astype(str), length_B, valid_B)
+        batch = self._batch(rows, np.asarray(index).tolist(), length_B, valid_B)
         result = compute(batch, self.settings, rows.step, rows.total_steps)
         advantages_B = result.advantages_B if owner_B is None else result.advantages_B[owner_B]
         flags, lines = self._monitor.observe(result.metrics)
         for line in lines:
             logger.warning(line)
-        return broadcast(advantages_B, mask_BT), result.metrics | flags
+        return scale(mask_BT, advantages_B), result.metrics | flags
 
-    def _batch(self, rows: Rows, groups: np.ndarray, length_B: Tensor, valid_B: Tensor) -> RewardBatch:
+    def _batch(self, rows: Rows, groups: list[Any], length_B: Tensor, valid_B: Tensor) -> RewardBatch:
         vectors = rows.vectors
         columns = self._columns(rows) if vectors is None else {KEY: vectors}
         for name, column in columns.items():

@@ -15,7 +15,7 @@ from rvpo_verl.attach.verl_config import advantage_config, reward_keys
 from rvpo_verl.rewards.vector import KEY, RewardVector
 
 DIGEST = "rvpo_vector"
-"""Key of `reward_extra_info`: equal for two responses if, and only if, all their rewards are."""
+"""Key of `reward_extra_info`: text of a number, equal for two responses if, and only if, all their rewards are."""
 
 
 def add_digest(info: dict[str, Any], config: Any) -> None:
@@ -28,6 +28,7 @@ def add_digest(info: dict[str, Any], config: Any) -> None:
     else:
         keys = reward_keys(advantage_config(config.algorithm), config.algorithm)
         rewards = {key: None if info.get(key) is None else float(info[key]) for key in keys}
-    # 32 bits, so that the standard deviation of equal ones is exactly 0 in verl's arithmetic.
+    # 32 bits, so that the standard deviation of equal ones is exactly 0 in verl's arithmetic; as text, which verl's
+    # filter makes a number of, and validation leaves out of its averages and their bootstrap.
     text = orjson.dumps(rewards, option=orjson.OPT_SORT_KEYS)
-    info[DIGEST] = float(int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big"))
+    info[DIGEST] = str(int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big"))

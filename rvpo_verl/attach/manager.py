@@ -1,6 +1,8 @@
 """verl's reward manager `rvpo`: every reward of `reward.rvpo` for one response, and their weighted sum."""
 
 import asyncio
+import gc
+from functools import cache
 from typing import Any
 
 from packaging.version import Version
@@ -60,6 +62,7 @@ class RvpoRewardManager(RewardManagerBase):
             "reward_model_tokenizer": reward_model_tokenizer,
             "reward_workers": run_context(config).reward_workers,
         }
+        _leave_out_of_collections()
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Scores one agent session; where it has several outputs, the last one, as verl's managers do."""
@@ -84,3 +87,13 @@ class RvpoRewardManager(RewardManagerBase):
             return 0.0
         total = sum(self._weights[name] * value for name, value in present.items())
         return float(total * sum(self._weights[name] for name in applicable) / present_weight)
+
+
+@cache
+def _leave_out_of_collections() -> None:
+    """Takes what is imported by now out of Python's full garbage collections.
+
+    Each goes over all that verl imports, for a quarter of a second in which the event loop of a reward worker stands.
+    """
+    gc.collect()
+    gc.freeze()

@@ -52,35 +52,41 @@ def _compute_advantage(original: Any, self: Any, batch: Any, metrics: dict[str, 
     adapter = Adapter.of(self.config)
     if not adapter.active:
         return original(self, batch, metrics)
+    owner_B = last_output_of_session(batch.keys)
     rows = Rows(
-        columns=_columns(self, batch, adapter),
+        columns=_columns(self, batch, adapter, owner_B),
         step=self.global_steps,
         total_steps=self.total_training_steps,
         is_padding_B=np.array([bool(tag.get("is_padding", False)) for tag in batch.tags]),
-        owner_B=last_output_of_session(batch.keys),
+        owner_B=owner_B,
     )
     metrics.update(adapter.scoring_metrics(rows))
     with opened(Call(adapter, metrics, self, rows)):
         return original(self, batch, metrics)
 
 
-def _columns(trainer: Any, batch: Any, adapter: Adapter) -> dict[str, list[Any]]:
-    """The keys of `reward_extra_info` that some row has."""
+def _columns(trainer: Any, batch: Any, adapter: Adapter, owner_B: np.ndarray) -> dict[str, list[Any]]:
+    """What `reward_extra_info` of each row's owner has: the reward vectors, or every key that some row has.
+
+    Only owners are fetched: a row brings everything that its agent loop has put beside the scores.
+    """
     import transfer_queue as tq
 
     # A colocated reward model scores after the rollout and writes its keys beside the other fields.
     reward_model = trainer.config.reward.reward_model
     colocated = reward_model.enable and not reward_model.enable_resource_pool
     wanted = [key for key in adapter.keys if key != KEY] if colocated else ["extra_fields"]
-    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=wanted)
+    owners, position_B = np.unique(owner_B, return_inverse=True)
+    keys = [batch.keys[row] for row in owners]
+    data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=wanted)
     # Depending on the backend a non-tensor field is a list, a stack or an array of wrapped values.
     fields = {name: [getattr(value, "data", value) for value in list(data[name])] for name in wanted}
-    if colocated:
-        return fields
-    infos = [extra.get("reward_extra_info", {}) for extra in fields["extra_fields"]]
-    return {
-        key: [info.get(key) for info in infos] for key in dict.fromkeys(key for info in infos for key in info)
-    }
+    if not colocated:
+        infos = [extra.get("reward_extra_info", {}) for extra in fields["extra_fields"]]
+        vectors = all(KEY in info for info in infos)
+        names = [KEY] if vectors else dict.fromkeys(name for info in infos for name in info)
+        fields = {name: [info.get(name) for info in infos] for name in names}
+    return {name: [values[position] for position in position_B.tolist()] for name, values in fields.items()}
 
 
 def _aggregation_type(original: Any, self: Any, metric_name: str) -> str:

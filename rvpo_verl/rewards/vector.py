@@ -14,7 +14,7 @@ from rvpo_verl.names import reward_of
 KEY = "rvpo_rewards"
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: that doubles what it costs to make one, thousands of times a step
 class RewardVector:
     scores: dict[str, float | None]
     """Score by name, None where missing: not applicable, or failed."""
@@ -30,12 +30,14 @@ class RewardVector:
 
     def dumps(self) -> str:
         weights = {name: weight for name, weight in self.weights.items() if weight != 1}
-        return orjson.dumps({**vars(self), "weights": weights}).decode()
+        values = {**vars(self), "weights": weights}
+        return orjson.dumps(
+            {key: value for key, value in values.items() if value or key == "scores"}
+        ).decode()
 
     @classmethod
     def loads(cls, text: str) -> "RewardVector":
-        # verl may have put it into an array of strings, whose elements orjson does not take for text.
-        return cls(**orjson.loads(text.encode()))
+        return cls(**orjson.loads(text))
 
     def of(self, reward: str) -> dict[str, float | None]:
         """The scores of a reward that names them itself."""

@@ -1,6 +1,7 @@
 """The manager as verl's reward workers build and call it, on batches as verl's agent loops make them."""
 
 import asyncio
+import gc
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls
 from verl.trainer.ppo.metric_utils import process_validation_metrics
 from verl.trainer.ppo.reward import load_reward_manager
 
+from rvpo_verl.attach.group_filter import add_digest
 from rvpo_verl.attach.manager import ABSENT
 from rvpo_verl.config import RewardsConfig
 from rvpo_verl.errors import ConfigError
@@ -316,3 +318,20 @@ def test_what_verl_does_not_know_of_a_rollout_is_none(manager, tokenizer, file):
     run(manager({"sees": {}}), session(tokenizer, "four", rvpo_global_step=-1))
     seen = resolve(f"{file}:sees").function.__globals__["SEEN"][-1]
     assert seen["global_step"] is None and seen["validate"] is None
+
+
+def test_garbage_collections_leave_out_what_the_reward_worker_imported(manager):
+    manager({"correct": {}})
+    assert gc.get_freeze_count() > 100_000
+
+
+def test_validation_has_no_average_of_digests(manager, tokenizer):
+    info = run(manager({"correct": {}}), session(tokenizer, "four"))["reward_extra_info"]
+    add_digest(
+        info, OmegaConf.create({"algorithm": {"filter_groups": {"enable": True, "metric": "rvpo_vector"}}})
+    )
+    assert "rvpo_vector" in info
+    metrics = process_validation_metrics(
+        ["data"] * 2, ["row"] * 2, {key: [value] * 2 for key, value in info.items()}
+    )
+    assert set(metrics["data"]) == {"correct", "rvpo_failed"}
