@@ -43,6 +43,7 @@ def report(
 ) -> None:
     """Write a page that shows a training from inside: curves, conflicts, groups of answers."""
     from rvpo_verl.report.content import Limits
+    from rvpo_verl.report.logs import labels
     from rvpo_verl.report.read import find_run
 
     if len(runs) > 1 and (rollouts or validation or judge_log):
@@ -50,7 +51,10 @@ def report(
     limits = Limits(groups, chars)
 
     def find() -> list["RunFiles"]:
-        return [find_run(path, rollouts, validation, judge_log) for path in runs]
+        return [
+            find_run(path, rollouts, validation, judge_log, label)
+            for path, label in zip(runs, labels(runs), strict=True)
+        ]
 
     found = find()
     if serve:

@@ -140,6 +140,13 @@ class _Builder:
                 )
                 for group in chosen.groups:
                     self._add_group(group, what == "validation", metrics)
+                if what == "rollouts" and chosen.groups:
+                    # Other estimators than rvpo log only the sum.
+                    for name, mean in chosen.means.items():
+                        if name != "score":
+                            metrics.setdefault(f"rvpo/{name}/mean", {}).setdefault(
+                                chosen.groups[0].step, mean
+                            )
                 counts["groups"] += len(chosen.groups)
                 counts["of"] += chosen.of
                 counts["answers"] += chosen.answers

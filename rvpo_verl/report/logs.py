@@ -5,7 +5,7 @@ A step may have several lines.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,18 @@ def validated(curves: dict[str, Curve]) -> dict[str, dict[str, Curve]]:
         if match is not None and curve:
             found.setdefault(match["name"], {})[match["source"]] = curve
     return found
+
+
+def labels(runs: Sequence[Path]) -> list[str]:
+    """The name of each file or folder, with as many of its folders as it takes to tell them apart."""
+    paths = [Path(run).absolute() for run in runs]
+    names = [path if path.is_dir() else path.with_suffix("") for path in paths]
+    depth = 1
+    while True:
+        found = ["/".join(name.parts[-depth:]) for name in names]
+        if len(set(found)) == len(set(paths)) or depth >= max(len(name.parts) for name in names):
+            return found
+        depth += 1
 
 
 def _parse(where: str, row: Any) -> tuple[int, dict[str, Any]]:

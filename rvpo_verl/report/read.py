@@ -15,6 +15,7 @@ import orjson
 
 from rvpo_verl.errors import UserError
 from rvpo_verl.names import SETTINGS, TRAINED
+from rvpo_verl.report.logs import labels
 from rvpo_verl.rewards.vector import KEY, RewardVector
 
 ROLLOUTS, VALIDATION = "rollouts", "validation"
@@ -39,13 +40,18 @@ class RunFiles:
 
 
 def find_run(
-    path: Path, rollouts: Path | None = None, validation: Path | None = None, calls: Path | None = None
+    path: Path,
+    rollouts: Path | None = None,
+    validation: Path | None = None,
+    calls: Path | None = None,
+    label: str | None = None,
 ) -> RunFiles:
     """
     Args:
         path: folder of a run, as recipes and demo write it, or a file of verl's file logger.
         rollouts, validation: folders of dumps that are elsewhere.
         calls: log of a judge that is elsewhere.
+        label: the run's name in the page; that of the path if None.
 
     Raises:
         UserError: there is nothing to show.
@@ -54,7 +60,7 @@ def find_run(
     if folder is None and not path.is_file():
         raise UserError(f"{path}: there is no such folder or file")
     found = RunFiles(
-        label=path.resolve().name if folder else path.stem,
+        label=label or labels([path])[0],
         metrics=_numbered(path, METRICS) if folder else [path],
         rollouts=_numbered(rollouts or (folder and folder / ROLLOUTS)),
         validation=_numbered(validation or (folder and folder / VALIDATION)),

@@ -4,9 +4,10 @@ A dump is read twice: once for its rewards, which is all that is kept of it, and
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from rvpo_verl.core import RewardBatch, Settings
 from rvpo_verl.core.advantage import advantage
 from rvpo_verl.core.aggregations import AggregationContext
+from rvpo_verl.names import family
 from rvpo_verl.report.read import Answer, Problems, parse, read_answer, read_lines
 
 
@@ -37,6 +39,8 @@ class Chosen:
     """Groups in the file."""
     answers: int
     """Answers in the file."""
+    means: Mapping[str, float]
+    """Mean of each reward in the file, by the name that it is logged under."""
 
 
 def choose(
@@ -68,7 +72,16 @@ def choose(
     kept = [groups[group] for group in ranked[:limit]]
     with open(path, "rb") as file:
         chosen = [_read_group(file, entries, path) for entries in kept]
-    return Chosen(chosen, len(groups), len(sessions))
+    return Chosen(chosen, len(groups), len(sessions), _means(answer for answer, _, _ in sessions.values()))
+
+
+def _means(answers: Iterable[Answer]) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for answer in answers:
+        for name, score in answer.vector.scores.items():
+            if score is not None:
+                values.setdefault(family(name), []).append(score)
+    return {name: fmean(scores) for name, scores in values.items()}
 
 
 def _by_prompt(groups: Mapping[str, list[tuple[Answer, int, str]]]) -> list[str]:

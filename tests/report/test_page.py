@@ -178,7 +178,8 @@ def test_neglect_is_a_high_sum_with_one_reward_at_the_bottom(tmp_path, open_page
     write_dump(tmp_path / "run/rollouts/1.jsonl", [*harmless, *neglected])
     browser = open_page(make(tmp_path, tmp_path / "run"), "#view=conflicts")
     first, second = browser.find_elements("css selector", "#list .row")
-    assert "Question bad" in first.text and "1.50" in first.text and "b" in first.text.split("\n")
+    wait(browser, lambda _: "Question bad" in first.text)
+    assert "1.50" in first.text and "b" in first.text.split("\n")
     assert "0.00" in second.text
     browser = open_page(tmp_path / "report.html", "#view=group")
     assert browser.find_element("css selector", "#answer h3").text.startswith("Answer #4")

@@ -8,6 +8,7 @@ import pytest
 
 from rvpo_verl.errors import UserError
 from rvpo_verl.report.content import Limits, gather
+from rvpo_verl.report.logs import labels
 from rvpo_verl.report.read import Problems, find_run
 from rvpo_verl.report.select import choose
 from rvpo_verl.rewards.vector import KEY
@@ -24,7 +25,8 @@ def test_a_damaged_line_is_reported_and_left_out(tmp_path):
     write_dump(tmp_path / "rollouts/1.jsonl", rows)
     damaged = [
         b"not json", b'{"cut": "off', b"[1, 2]", b'{"input": "x", "output": "y"}', b'\xff\xfe{"input": 1}',
-        json.dumps(rows[0] | {KEY: "no vector"}).encode(), json.dumps(rows[0] | {KEY: '{"scores": {"a": "high"}}'}).encode(),
+        json.dumps(rows[0] | {KEY: "no vector"}).encode(),
+        json.dumps(rows[0] | {KEY: '{"scores": {"a": "high"}}'}).encode(),
         json.dumps(rows[0] | {"score": "1.0"}).encode(), json.dumps(rows[0] | {"output": None}).encode(),
     ]  # fmt: skip
     with open(tmp_path / "rollouts/1.jsonl", "ab") as file:
@@ -39,8 +41,8 @@ def test_a_damaged_line_is_reported_and_left_out(tmp_path):
         line.startswith(("rollouts/1.jsonl, line", f"{tmp_path.name}/metrics.jsonl"))
         for line in content.problems
     )
-    assert "perhaps still being written" in content.problems[1]
-    assert index["runs"][0]["metrics"] == {"rvpo/k": [2.0]}
+    assert "perhaps still being written" in content.problems[2]
+    assert index["runs"][0]["metrics"]["rvpo/k"] == [2.0]
 
 
 def test_numbers_that_json_does_not_have_are_missing(tmp_path):
@@ -108,8 +110,9 @@ def test_the_same_prompts_are_shown_of_every_validation(tmp_path):
         ]
         write_dump(tmp_path / f"validation/{step}.jsonl", rows)
     _, index = index_of(tmp_path, groups=20)
+    groups = index["groups"]
     by_step = [
-        {p for p, s in zip(index["groups"]["prompt"], index["groups"]["step"]) if s == step}
+        {prompt for prompt, of in zip(groups["prompt"], groups["step"], strict=True) if of == step}
         for step in range(5)
     ]
     assert len(by_step[0]) == 4 and all(prompts == by_step[0] for prompts in by_step)
@@ -141,12 +144,12 @@ def test_memory_holds_no_text_that_is_not_shown(tmp_path):
     gather([find_run(tmp_path)], Limits(groups=5))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert size > 30e6 > 3 * peak
+    assert size > 20e6 and peak < size / 5
 
 
 def test_what_is_no_run_is_refused_with_what_was_expected(tmp_path):
     with pytest.raises(
-        UserError, match=r"nothing to show; expected metrics\*\.jsonl .* trainer\.rollout_data_dir"
+        UserError, match=r"nothing to show; expected metrics\*\.jsonl .*trainer\.rollout_data_dir"
     ):
         find_run(tmp_path)
     with pytest.raises(UserError, match="no such folder or file"):
@@ -160,3 +163,21 @@ def test_the_logs_of_a_resumed_run_are_read_in_their_order(tmp_path):
         )
     _, index = index_of(tmp_path)
     assert index["runs"][0]["metrics"]["rvpo/k"] == [10.0]
+
+
+def test_rewards_that_the_estimator_does_not_log_are_averaged_over_the_dumps(tmp_path):
+    """As for grpo, which logs the sum."""
+    rows = [
+        answer("g", number, {"rubric/Good/1": float(number), "rubric/Good/2": None}) for number in range(4)
+    ]
+    write_dump(tmp_path / "rollouts/1.jsonl", rows)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "data": {"critic/score/mean": 1.0}}\n')
+    _, index = index_of(tmp_path)
+    assert index["runs"][0]["metrics"]["rvpo/rubric/Good/mean"] == [1.5]
+
+
+def test_runs_of_the_same_name_are_told_apart_by_their_folders(tmp_path):
+    runs = [tmp_path / parent / "run" for parent in ("a", "b")]
+    for run in runs:
+        run.mkdir(parents=True)
+    assert labels(runs) == ["a/run", "b/run"]

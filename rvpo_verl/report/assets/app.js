@@ -1,7 +1,7 @@
 // State, which the address keeps, and what is in sight.
 "use strict";
 const VIEWS = { run: runView, conflicts: conflictsView, group: groupView, time: timelineView };
-const START = { view: "run", group: "", answer: "", k: "", aggregation: "", constant: "", center: "", show: "", order: "neglect",
+const START = { view: "run", group: "", answer: "", k: "", aggregation: "", constant: "", center: "", show: "", plain: "", order: "neglect",
   kind: "", run: "", search: "" };
 const HELP = [["1 2 3 4", "run, conflicts, group, over time"], ["n p", "next and previous group"], ["j k", "next and previous answer"],
   ["/", "search"], ["t", "dark or light"], ["?", "this help"]];

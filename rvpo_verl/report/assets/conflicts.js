@@ -105,7 +105,7 @@ const conflictsView = (() => {
         if (drawn.has(i)) continue;
         const element = row(app, order[i]);
         element.style.top = `${i * HEIGHT}px`;
-        if (order[i] === Number(state.group)) element.classList.add("current");
+        if (String(order[i]) === state.group) element.classList.add("current");
         drawn.set(i, element);
         filler.append(element);
       }

@@ -21,6 +21,11 @@ const groupView = (() => {
     };
   }
 
+  function trainedWith(settings, trained) {
+    if (settings.k !== undefined) return `Trained with k = ${kText(trained.k)}.`;
+    return settings.estimator ? `Trained with ${settings.estimator}; RVPO is shown as it would be.` : "k of the training is not known.";
+  }
+
   function cell(result, group, i, j, show) {
     const raw = group.rewards[i][j];
     const place = { "data-answer": i, "data-reward": j };
@@ -178,7 +183,7 @@ const groupView = (() => {
             h("label", {}, h("input", { type: "checkbox", id: "center", checked: settings.center_groups,
               onchange: (event) => app.set({ center: event.target.checked ? "1" : "0" }) }), " center groups")),
           h("div", { class: `k-row ${usesK ? "" : "off"}` }, h("label", { for: "slider" }, h("b", {}, "k")), h("span", { class: "muted" }, "0 mean"), slider, h("span", { class: "muted" }, "∞ min"), k),
-          h("p", { class: "muted small" }, group.settings.k !== undefined ? `Trained with k = ${kText(trained.k)}. ` : "k of the training is not known. ",
+          h("p", { class: "muted small" }, trainedWith(group.settings, trained), " ",
             foreign ? `Its aggregation, ${group.settings.aggregation}, cannot be computed here; softmin is shown. ` : "",
             changed ? h("button", { id: "reset", onclick: () => app.set({ k: "", aggregation: "", constant: "", center: "" }) }, "as trained") : null),
           h("p", { class: "small" }, opposed ? h("span", { id: "opposed" }, h("span", { class: "flip" }, "⇄"),
@@ -193,8 +198,10 @@ const groupView = (() => {
         h("span", { class: "tabs small", role: "group", "aria-label": "number in a cell" }, Object.entries(SHOW).map(([value, label]) =>
           h("button", { "aria-pressed": show === value, onclick: () => app.set({ show: value }, { keep: true }) }, label)))),
         tableBox),
-      h("div", { class: "card answer", id: "answer" }, h("h3", {}, `Answer #${i + 1}`, h("small", {}, `score ${number(group.scores[i])}`)),
-        h("div", { class: "columns" }, answerView.show(app, group.texts[i], h("div", { class: "text", id: "answer-text" })),
+      h("div", { class: "card answer", id: "answer" }, h("h3", {}, `Answer #${i + 1}`, h("small", {}, `score ${number(group.scores[i])}`),
+        h("span", { class: "tabs small", role: "group", "aria-label": "text of the answer" }, [["", "laid out"], ["1", "as it is"]].map(([value, label]) =>
+          h("button", { "aria-pressed": state.plain === value, onclick: () => app.set({ plain: value }, { keep: true }) }, label)))),
+        h("div", { class: "columns" }, answerView.show(app, group.texts[i], h("div", { class: "text", id: "answer-text" }), !state.plain),
           h("aside", {}, notes(app, group, i)))),
     ];
   }

@@ -28,7 +28,7 @@ const timelineView = (() => {
     if (!prompts.length) return [h("p", { class: "empty" }, "No prompt comes back in another step. "
       + "Set trainer.validation_data_dir and trainer.test_freq, and validation prompts will be here.")];
     const left = app.found ? prompts.filter((one) => one.groups.some((g) => app.found.has(g))) : prompts;
-    const chosen = left.find((one) => one.groups.includes(Number(state.group))) ?? left[0];
+    const chosen = left.find((one) => one.groups.some((g) => String(g) === state.group)) ?? left[0];
     const search = h("input", { type: "search", id: "search", placeholder: "Search  ( / )", value: state.search,
       "aria-label": "Search prompts and answers", onchange: () => app.search(search.value) });
     const list = h("nav", { class: "prompts" }, left.slice(0, LISTED).map((one) => {
