@@ -3,10 +3,6 @@
 Memory holds the numbers of the chosen groups, the rewards of one dump at a time, and texts only in compressed form.
 """
 
-import base64
-import gzip
-import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +11,15 @@ from typing import Any
 import orjson
 
 from rvpo_verl.judge.prompt import clean
+from rvpo_verl.report.calls import beginning, read_prompt
 from rvpo_verl.report.logs import TRAINED as TRAINED_METRIC
 from rvpo_verl.report.logs import VALIDATED, merge
 from rvpo_verl.report.read import Problems, RunFiles, read_lines
 from rvpo_verl.report.select import Group, choose
+from rvpo_verl.report.texts import Texts, as_text, redact
 
-PART_CHARS = 1 << 20
-"""Texts compressed together."""
 VALIDATION_SHARE = 0.25
 """Of the groups that are shown, where there are both."""
-PATH = re.compile(r"(?<![\w.:/<])(?:/[\w.@+-]+){2,}")
-SECRET = re.compile(r"(?i)\b(bearer\s+|(?:api[-_ ]?key|token|password|secret)\W{1,4}|sk-)[\w.~+/-]{8,}")
 CALLS_OF_ANSWER = 100
 
 
@@ -46,55 +40,6 @@ class Content:
     problems: list[str]
     groups: int
     answers: int
-
-
-class Texts:
-    """Texts by number, each once."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._known: dict[bytes, int] = {}
-        self._open: list[str] = []
-        self._size = 0
-        self._count = 0
-        self.firsts: list[int] = []
-        self.parts: list[str] = []
-
-    def add(self, text: str) -> int:
-        text = self._cut(text.encode(errors="replace").decode())  # lone surrogates cannot be written
-        digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
-        if digest not in self._known:
-            self._known[digest] = self._count
-            if not self._open:
-                self.firsts.append(self._count)
-            self._count += 1
-            self._open.append(text)
-            self._size += len(text)
-            if self._size >= PART_CHARS:
-                self.close()
-        return self._known[digest]
-
-    def close(self) -> None:
-        if self._open:
-            self.parts.append(pack(orjson.dumps(self._open)))
-            self._open, self._size = [], 0
-
-    def _cut(self, text: str) -> str:
-        left_out = len(text) - self._limit
-        if left_out <= 0:
-            return text
-        half = self._limit // 2
-        return f"{text[:half]}\n[... {left_out} characters are not in this page ...]\n{text[-half:]}"
-
-
-def pack(data: bytes) -> str:
-    return base64.b64encode(gzip.compress(data, compresslevel=6, mtime=0)).decode()
-
-
-def redact(text: str) -> str:
-    """A cause of a failure without folders of the machine and what looks like a key."""
-    text = SECRET.sub(lambda match: match[1] + "[redacted]", text)
-    return PATH.sub(lambda match: ".../" + match[0].rpartition("/")[2], text)
 
 
 def gather(runs: list[RunFiles], limits: Limits | None = None) -> Content:
@@ -215,7 +160,7 @@ class _Builder:
             ("step", group.step),
             ("validation", int(validation)),
             ("prompt", self._texts.add(group.prompt)),
-            ("truth", None if group.truth in (None, "") else self._texts.add(_text(group.truth))),
+            ("truth", None if group.truth in (None, "") else self._texts.add(as_text(group.truth))),
             ("size", len(group.answers)),
             ("names", self._names.setdefault(names, len(self._names))),
             ("settings", self._settings.setdefault(orjson.dumps(settings), len(self._settings))),
@@ -232,13 +177,13 @@ class _Builder:
             self._answers["text"].append(self._texts.add(output))
             notes = {
                 "failures": {name: redact(cause) for name, cause in vector.failures.items()},
-                "texts": {name: self._texts.add(_text(text)) for name, text in vector.texts.items()},
+                "texts": {name: self._texts.add(as_text(text)) for name, text in vector.texts.items()},
                 "disagreements": vector.disagreements,
             }
             notes = {name: value for name, value in notes.items() if value}
             if notes:
                 self._notes[number] = notes
-            self._judged.setdefault(_beginning(clean(output)), []).append((number, group.step, prompt))
+            self._judged.setdefault(beginning(clean(output)), []).append((number, group.step, prompt))
 
     def _add_calls(self, logs: Iterable[Path]) -> dict[str, int]:
         """Puts the calls about the answers that are shown to them."""
@@ -246,64 +191,27 @@ class _Builder:
         for log in logs:
             for _, call in read_lines(log, self._problems):
                 total += 1
-                asked = _asked(_text_of_prompt(call.get("prompt")))
-                if asked is None:
+                found = read_prompt(call.get("prompt"))
+                if found is None:
                     continue
-                answer, last_message, question = asked
+                answer, last_message, question = found
                 numbers = [
                     number
-                    for number, step, prompt in self._judged.get(_beginning(answer), ())
+                    for number, step, prompt in self._judged.get(beginning(answer), ())
                     if call.get("step") in (None, step) and last_message in prompt
                 ]
                 matched += bool(numbers)
                 shown = {
                     "question": self._texts.add(question),
-                    "reply": None if call.get("reply") is None else self._texts.add(_text(call["reply"])),
-                    "verdict": None if call.get("verdict") is None else _text(call["verdict"])[:200],
-                    "cause": None if call.get("cause") is None else redact(_text(call["cause"]))[:500],
+                    "reply": None if call.get("reply") is None else self._texts.add(as_text(call["reply"])),
+                    "verdict": None if call.get("verdict") is None else as_text(call["verdict"])[:200],
+                    "cause": None if call.get("cause") is None else redact(as_text(call["cause"]))[:500],
                 }
                 for number in numbers:
                     calls = self._notes.setdefault(number, {}).setdefault("calls", [])
                     if len(calls) < CALLS_OF_ANSWER:
                         calls.append(shown)
         return {"total": total, "shown": matched}
-
-
-BEGINNING = 300
-
-
-def _beginning(text: str) -> str:
-    return hashlib.blake2b(text[:BEGINNING].strip().encode(errors="replace"), digest_size=16).hexdigest()
-
-
-ASKED = re.compile(
-    r"(?:\[CONVERSATION (?P<c>\w+)\]\n(?P<conversation>.*)\n\[END CONVERSATION (?P=c)\]\n+)?"
-    r"\[ANSWER (?P<code>\w+)\]\n(?P<answer>.*)\n\[END ANSWER (?P=code)\]\s*(?P<question>.*)",
-    re.DOTALL,
-)
-
-
-def _asked(prompt: str) -> tuple[str, str, str] | None:
-    """Answer, last message of the conversation, and question of a prompt that `judge.prompt` wrote."""
-    match = ASKED.search(prompt)
-    if match is None:
-        return None
-    last = re.split(r"(?:\A|\n\n)\w+: ", match["conversation"] or "")[-1]
-    return match["answer"], last.strip(), match["question"].strip()
-
-
-def _text_of_prompt(prompt: Any) -> str:
-    if isinstance(prompt, list):
-        return "\n".join(_text(message.get("content")) for message in prompt if isinstance(message, dict))
-    return _text(prompt)
-
-
-def _text(value: Any) -> str:
-    return (
-        value
-        if isinstance(value, str)
-        else orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
-    )
 
 
 def _short(value: float | None) -> float | None:

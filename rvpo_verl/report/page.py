@@ -7,7 +7,8 @@ from importlib.resources import files
 import jinja2
 from markupsafe import Markup
 
-from rvpo_verl.report.content import Content, pack
+from rvpo_verl.report.content import Content
+from rvpo_verl.report.texts import pack
 
 STYLES = ("uplot/uPlot.min.css", "style.css")
 SCRIPTS = (

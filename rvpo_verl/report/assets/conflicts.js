@@ -40,7 +40,7 @@ const conflictsView = (() => {
   function miniature(summary) {
     const rows = summary.z.length, M = rows ? summary.z[0].length : 0;
     const width = Math.max(2, Math.min(7, Math.floor(110 / rows))), height = Math.max(2, Math.min(9, Math.floor(36 / M)));
-    const ratio = devicePixelRatio || 1;
+    const gap = Math.min(width, height) > 3 ? 1 : 0, ratio = devicePixelRatio || 1;
     const canvas = h("canvas", { class: "mini", width: rows * width * ratio, height: M * height * ratio,
       role: "img", "aria-label": "Z of each answer (across) and reward (down)" });
     canvas.style.width = `${rows * width}px`;
@@ -51,7 +51,7 @@ const conflictsView = (() => {
     summary.z.forEach((row, i) => row.forEach((z, j) => {
       context.globalAlpha = summary.present[i][j] ? Math.min(Math.abs(z) / 2, 1) : 0.5;
       context.fillStyle = summary.present[i][j] ? (z >= 0 ? above : below) : none;
-      context.fillRect(i * width, j * height, width - 1, height - 1);
+      context.fillRect(i * width, j * height, width - gap, height - gap);
     }));
     return canvas;
   }

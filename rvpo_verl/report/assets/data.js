@@ -46,6 +46,7 @@ class Texts {
 class Report {
   constructor(index) {
     Object.assign(this, index);
+    this.names = index.names.map((names) => names.map(visible));
     this.texts = new Texts(index.text_parts);
     let answer = 0, cell = 0;
     this.count = this.groups.size.length;

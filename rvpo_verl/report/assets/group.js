@@ -187,7 +187,7 @@ const groupView = (() => {
             foreign ? `Its aggregation, ${group.settings.aggregation}, cannot be computed here; softmin is shown. ` : "",
             changed ? h("button", { id: "reset", onclick: () => app.set({ k: "", aggregation: "", constant: "", center: "" }) }, "as trained") : null),
           h("p", { class: "small" }, opposed ? h("span", { id: "opposed" }, h("span", { class: "flip" }, "⇄"),
-            ` ${plural(opposed, "answer")} of ${group.size} would be pushed the other way by GDPO or GRPO`) : h("span", { class: "muted", id: "opposed" }, "GDPO and GRPO push every answer in the same direction"))),
+            ` ${plural(opposed, "answer")} of ${group.size} would be pushed the other way by GDPO or GRPO`) : h("span", { class: "muted", id: "opposed" }, "GDPO and GRPO push every answer in the same direction as RVPO"))),
         h("div", { class: "card" }, chartBox)),
       h("div", { class: "card" },
         h("div", { class: "controls tight" }, h("span", { class: "legend" },
