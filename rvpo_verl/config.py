@@ -128,6 +128,10 @@ class AdvantageConfig(Strict):
     bonus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     center_groups: bool = True
     whitening: Literal["token", "response", "none"] = "token"
+    dump_freq: Annotated[int, Field(ge=1)] = 1
+    """Rollouts go to verl's `trainer.rollout_data_dir` in every so many steps."""
+    dump_groups: Annotated[int, Field(ge=1)] | None = None
+    """Of so many groups of the batch, drawn at random; all if None."""
     reward_keys: list[RewardKey] | None = None
     """Keys of verl's `reward_extra_info` that hold the rewards, with any manager but `rvpo`."""
     reward_weights: dict[str, Weight] | None = None

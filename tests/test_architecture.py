@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "core": {"errors", "names"},
     "judge": {"errors", "schema", "rubric", "files"},
     "rewards": {"errors", "schema", "names", "config", "rubric", "files", "judge"},
-    "report": {"errors", "files", "names"},
+    "report": {"errors", "files", "names", "core", "judge", "rewards"},
     "data": {"errors", "schema", "rubric", "files", "rewards"},
     "attach": {"errors", "schema", "names", "files", "config", "core", "rewards"},
     "plan": {"errors", "files", "config", "core", "rewards", "attach"},

@@ -21,7 +21,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of data, policy and sampling.")] = 0,
     ranks: Annotated[int, typer.Option(min=1, help="Processes that train.")] = 1,
     out: Annotated[
-        Path | None, typer.Option(file_okay=False, help="Folder for logs, plot and checkpoint.")
+        Path | None, typer.Option(file_okay=False, help="Folder for logs, report and checkpoint.")
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", dir_okay=False, help="File for the figures.")
@@ -31,8 +31,9 @@ def demo(
     import transformers
 
     from rvpo_verl.cli.demo_view import DemoProgress, print_result
+    from rvpo_verl.cli.report import write_page
     from rvpo_verl.cpu.demo import LauncherError, run_demo
-    from rvpo_verl.report.plot import plot
+    from rvpo_verl.report.read import find_run
 
     transformers.logging.disable_progress_bar()  # one bar at a time
     console = Console(highlight=False, soft_wrap=True)
@@ -52,8 +53,8 @@ def demo(
     except LauncherError as error:
         print_error(str(error))
         raise typer.Exit(1) from None
-    picture = result.metrics.with_name("rewards.png")
-    plot([result.metrics], picture)
-    print_result(console, result, picture)
+    print_result(console, result)
+    folder = result.metrics.parent
+    write_page([find_run(folder)], folder / "report.html")
     if json_file is not None:
         json_file.write_text(json.dumps(result.figures(), indent=2) + "\n")

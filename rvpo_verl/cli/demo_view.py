@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -54,7 +53,7 @@ class DemoProgress:
         self._console.print(f"{stage} {step}/{steps}  {eta}{shown}")
 
 
-def print_result(console: Console, result: DemoResult, plot: Path) -> None:
+def print_result(console: Console, result: DemoResult) -> None:
     """The table of rewards, a sentence for each, and where the files are."""
     table = Table(
         box=SIMPLE_HEAD,
@@ -72,9 +71,7 @@ def print_result(console: Console, result: DemoResult, plot: Path) -> None:
         )
     console.print(table)
     console.print(" ".join(verdict(change) for change in result.changes if change.name != BOTH))
-    console.print(
-        f"Plot:       {plot}\nCheckpoint: {result.checkpoint}\nLogs:       {result.metrics}, {result.log}"
-    )
+    console.print(f"Checkpoint: {result.checkpoint}\nLogs:       {result.metrics}, {result.log}")
 
 
 def verdict(change: Change) -> str:

@@ -185,6 +185,7 @@ def _task_overrides(plan: Plan, warmed_up: Path, out: Path, steps: int, seed: in
         "trainer.resume_mode=disable",
         f"trainer.default_local_dir={out / 'checkpoints'}",
         f"trainer.validation_data_dir={out / 'validation'}",
+        f"trainer.rollout_data_dir={out / 'rollouts'}",
     ]
 
 
