@@ -42,7 +42,7 @@ def python(code, *arguments, **environment):
         env=clean | {"VERL_USE_EXTERNAL_MODULES": "rvpo_verl"} | environment,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
     )
 
 

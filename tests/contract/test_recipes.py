@@ -64,7 +64,7 @@ def run(recipe, *options, **variables):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
     )
 
 
