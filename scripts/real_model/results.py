@@ -46,7 +46,6 @@ class File:
         return any(record["step"] == self.run.steps for record in self.evaluations())
 
     def add(self, record: dict[str, Any]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         if not self.path.exists():
             _append(self.path, {"run": asdict(self.run)})
         _append(self.path, record)
@@ -79,6 +78,7 @@ def read_runs(folder: Path) -> list[File]:
 
 
 def _append(path: Path, record: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(json.dumps(record) + "\n")
 

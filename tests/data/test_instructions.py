@@ -19,7 +19,10 @@ needs_data = pytest.mark.skipif(
     not resources.is_there("tokenizers/punkt_tab"), reason="nltk's data punkt_tab is not there"
 )
 CONVERSATION = [{"role": "user", "content": "Write about tea."}, {"role": "assistant", "content": "Tea."}]
-LITERAL = "[{'instruction_id': ['keywords:existence', 'punctuation:no_comma'], 'kwargs': [{'keywords': ['tea']}, None]}]"
+LITERAL = (
+    "[{'instruction_id': ['keywords:existence', 'punctuation:no_comma'], "
+    "'kwargs': [{'keywords': ['tea']}, None]}]"
+)
 PUBLISHED = {
     "IF_multi_constraints_upto5": {"key": "a", "messages": CONVERSATION, "ground_truth": LITERAL},
     "IFEval": {
