@@ -73,6 +73,17 @@ def status(results: Results = RESULTS) -> None:
         )
 
 
+@app.command()
+def report(
+    results: Results = RESULTS,
+    docs: Annotated[Path, typer.Option(help="Folder of the report and of figures/.")] = ROOT / "docs",
+) -> None:
+    """Writes experiments-real-model.md from RESULTS, and says in it what is missing."""
+    from real_model.report import write
+
+    typer.echo(write(results, docs))
+
+
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     app()

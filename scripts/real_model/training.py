@@ -148,7 +148,13 @@ def evaluate(what: str, policy: Policy, step: int, size: Size) -> dict[str, Any]
             for row, answer in zip(some, answers, strict=True)
         ]
         shown += answers[:: size.answers_each][:2]
-    return {"step": step, "met": met_of, "tokens": _mean(tokens), "answers": shown}
+    return {
+        "step": step,
+        "met": met_of,
+        "answers_each": size.answers_each,
+        "tokens": _mean(tokens),
+        "answers": shown,
+    }
 
 
 def met(row: dict[str, Any], answer: str) -> list[float]:
