@@ -70,6 +70,24 @@ DRAWS: dict[str, Draw] = {
 }  # fmt: skip
 """Kinds of IFEval that fit any task."""
 
+SHORT_KINDS = (
+    "keywords:existence",
+    "keywords:forbidden_words",
+    "keywords:frequency",
+    "length_constraints:number_words",
+    "detectable_content:number_placeholders",
+    "detectable_content:postscript",
+    "detectable_format:number_bullet_lists",
+    "detectable_format:number_highlighted_sections",
+    "detectable_format:title",
+    "startend:end_checker",
+    "startend:quotation",
+    "change_case:capital_word_frequency",
+    "change_case:english_lowercase",
+    "punctuation:no_comma",
+)
+"""Kinds that an answer of 40 words can meet."""
+
 
 @dataclass(frozen=True)
 class Prompts:

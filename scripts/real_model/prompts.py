@@ -3,25 +3,10 @@
 from functools import cache
 from typing import Any
 
-from rvpo_verl.data.instruction_prompts import Prompts, draw_row
+from rvpo_verl.data.instruction_prompts import SHORT_KINDS, Prompts, draw_row
 from rvpo_verl.data.instruction_tasks import TASKS
 
-KINDS = (
-    "keywords:existence",
-    "keywords:forbidden_words",
-    "keywords:frequency",
-    "length_constraints:number_words",
-    "detectable_content:number_placeholders",
-    "detectable_content:postscript",
-    "detectable_format:number_bullet_lists",
-    "detectable_format:number_highlighted_sections",
-    "detectable_format:title",
-    "startend:end_checker",
-    "startend:quotation",
-    "change_case:capital_word_frequency",
-    "change_case:english_lowercase",
-    "punctuation:no_comma",
-)
+KINDS = SHORT_KINDS
 WORDS = 40
 TRAIN = Prompts(TASKS[:28], KINDS, words=WORDS)
 VALIDATION = Prompts(TASKS[28:34], KINDS, words=WORDS)
