@@ -24,6 +24,8 @@ from rvpo_verl.data.instructions import Generate, generate
 from rvpo_verl.errors import UserError
 from rvpo_verl.files import read_rows, write_parquet
 from rvpo_verl.names import family
+from rvpo_verl.rewards.instructions.resources import look_for_data
+from rvpo_verl.rewards.registry import absolute, is_file
 from rvpo_verl.rewards.vector import KEY, RewardVector
 
 PROMPTS, ANSWERS = 6, 8
@@ -93,6 +95,8 @@ def run_model_demo(
         LauncherError: the launcher failed; its message holds the end of the log.
     """
     started = time.monotonic()
+    if rewards is None:
+        look_for_data()
     folder = pretrained.find(model, message)
     train_rows, held_out_rows = _generated(steps, seed) if data is None else _split(data)
     out = prepare_folder(
@@ -166,6 +170,10 @@ def _rewards(file: Path | None, out: Path) -> list[str]:
         raise UserError(
             f"{file}: found {rewards!r:.80}; expected the rewards by name, as under reward.rvpo.rewards"
         )
+    for spec in rewards.values():
+        # The launcher runs in another folder than this command.
+        if isinstance(spec, dict) and is_file(str(spec.get("function", ""))):
+            spec["function"] = absolute(spec["function"])
     preset = {
         "defaults": ["default", "_self_"],
         "reward": {"reward_manager": {"name": "rvpo"}, "rvpo": {"rewards": rewards}},
@@ -178,6 +186,8 @@ def _rewards(file: Path | None, out: Path) -> list[str]:
 
 def _overrides(folder: Path, out: Path, steps: int, seed: int, prompts: int, held_out: int) -> list[str]:
     return [
+        # vLLM takes a tied output layer only together with the embeddings, so that all weights go in one piece.
+        f"actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes={_megabytes(folder)}",
         f"data.train_files={out / 'train.parquet'}",
         f"data.val_files={out / 'held_out.parquet'}",
         f"data.train_batch_size={prompts}",
@@ -215,6 +225,12 @@ def _overrides(folder: Path, out: Path, steps: int, seed: int, prompts: int, hel
         f"trainer.default_local_dir={out / 'checkpoints'}",
         f"trainer.validation_data_dir={out / 'validation'}",
     ]
+
+
+def _megabytes(folder: Path) -> int:
+    """Of the weights in float32, with room for the output layer twice."""
+    files = list(folder.glob("*.safetensors")) or list(folder.glob("pytorch_model*.bin"))
+    return 256 + 3 * sum(file.stat().st_size for file in files) // 2**20
 
 
 def step_figures(metrics: Mapping[str, float]) -> dict[str, float]:

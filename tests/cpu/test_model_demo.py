@@ -47,12 +47,14 @@ def test_a_quarter_of_few_rows_is_held_out(tmp_path):
         model_demo._split(tmp_path / "one.parquet")
 
 
-def test_own_rewards_reach_verls_configuration(tmp_path):
+def test_own_rewards_reach_verls_configuration(tmp_path, monkeypatch):
     file = tmp_path / "rewards.yaml"
     file.write_text(
         "short:\n  function: length\n  weight: 0.5\n  kwargs: {max_length: 80, buffer: 20}\n"
         "greets:\n  function: regex\n  kwargs: {pattern: '^Hello, (\\w+)\\n'}\n"
+        "mine:\n  function: mine.py:score\n"
     )
+    monkeypatch.chdir(tmp_path.parent)
     overrides = model_demo._rewards(file, tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "rvpo_verl.cpu", *overrides, "--cfg", "job", "--package", "reward.rvpo"],
@@ -61,6 +63,8 @@ def test_own_rewards_reach_verls_configuration(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "weight: 0.5" in done.stdout and "max_length: 80" in done.stdout
+    # Where the command was given, not where the launcher runs.
+    assert f"function: {tmp_path.parent}/mine.py:score" in done.stdout
     assert r"pattern: ^Hello, (\w+)\n" in done.stdout
 
 
