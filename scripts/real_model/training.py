@@ -5,6 +5,7 @@ methods are paired.
 """
 
 import time
+import zlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,7 +88,15 @@ def _restore(run: Run, policy: Policy, file: File, checkpoint: Path, size: Size)
     Returns:
         That step.
     """
-    recorded, tokens = len(file.steps()), file.tokens()
+    steps, tokens = file.steps(), file.tokens()
+    recorded = len(steps)
+    for step in steps:
+        texts, _ = _prompts(run, step["step"], size)
+        if step.get("prompts", _digest(texts)) != _digest(texts):
+            raise RuntimeError(
+                f"{file.path}, step {step['step']}: its prompts are not the ones that are drawn today. The generator "
+                "has changed since: remove the file to make the run again"
+            )
     done = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -108,6 +117,10 @@ def _prompts(run: Run, step: int, size: Size) -> tuple[list[str], list[dict[str,
     return [row["prompt"] for row in rows], rows
 
 
+def _digest(texts: list[str]) -> int:
+    return zlib.crc32("\n".join(texts).encode())
+
+
 def _learn(
     run: Run, policy: Policy, rows: list[dict[str, Any]], sampled: Sampled, step: int, size: Size
 ) -> dict[str, Any]:
@@ -123,6 +136,7 @@ def _learn(
             by_kind[kind].append(score)
     return {
         "step": step,
+        "prompts": _digest([row["prompt"] for row in rows]),
         "gradient_norm": norm,
         "aggregate_std": result.metrics["rvpo/aggregate_std"],
         "constant_groups": result.metrics["rvpo/constant_groups/share"],

@@ -89,6 +89,13 @@ def test_the_checkpoint_of_another_run_is_not_used(model, tmp_path):
     assert without_times(make(model, tmp_path, other).steps()) == without_times(alone.steps())
 
 
+def test_a_run_does_not_go_on_with_prompts_that_are_drawn_differently_now(model, tmp_path, monkeypatch):
+    make(model, tmp_path, calls=(2,))
+    monkeypatch.setattr(prompts, "TRAIN", replace(prompts.TRAIN, words=30))
+    with pytest.raises(RuntimeError, match="step 1: its prompts"):
+        make(model, tmp_path)
+
+
 def test_training_raises_the_probability_of_what_is_rewarded(model):
     policy = policy_of(model)
     sampled = policy.sample(["Describe tea."] * 8, 6, seed=0)
