@@ -147,7 +147,8 @@ OPTIONS=(
   "trainer.experiment_name=$EXPERIMENT"
   "trainer.default_local_dir=$OUTPUT"
   "trainer.rollout_data_dir=$OUTPUT/rollouts"
-  "trainer.validation_data_dir=$OUTPUT/validation"
+  # ++: Megatron's configuration in verl 0.7 leaves it out, and its trainer reads it.
+  "++trainer.validation_data_dir=$OUTPUT/validation"
   "algorithm.rvpo.dump_freq=$DUMP_FREQ"
   "algorithm.rvpo.dump_groups=$DUMP_GROUPS"
   "trainer.resume_mode=$RESUME"

@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
@@ -72,14 +72,22 @@ def _hydra_arguments(launcher: ModuleType, arguments: Sequence[str]) -> tuple[li
     parsed, unknown = get_args_parser().parse_known_args(list(arguments))
     if unknown:
         raise ConfigError(f"Hydra does not know {' '.join(unknown)}")
-    # What the launcher gave to `hydra.main`, which its decorator keeps.
-    given = inspect.getclosurevars(launcher.main).nonlocals
+    given = _given_to_hydra(launcher)
     path = Path(parsed.config_path or given["config_path"]).expanduser()
     overrides = list(parsed.overrides)
     if parsed.config_dir is not None:
         overrides.append(f"hydra.searchpath=[file://{Path(parsed.config_dir).expanduser().resolve()}]")
     name = (parsed.config_name or given["config_name"]).removesuffix(".yaml")
     return overrides, name, (Path(inspect.getfile(launcher)).parent / path).resolve()
+
+
+def _given_to_hydra(launcher: ModuleType) -> Mapping[str, Any]:
+    """The arguments of `hydra.main`, which its decorator keeps; verl 0.8 puts another decorator around it."""
+
+    def variables(function: Callable[..., Any]) -> Mapping[str, Any]:
+        return inspect.getclosurevars(function).nonlocals
+
+    return variables(inspect.unwrap(launcher.main, stop=lambda function: "config_path" in variables(function)))
 
 
 def _run_up_to_ray(launcher: ModuleType, config: DictConfig) -> DictConfig:
