@@ -42,6 +42,8 @@ EXPERIMENT=${EXPERIMENT:-$TASK-$(basename "$MODEL_PATH")-${size_engine/fsdp2/fsd
 OUTPUT=${OUTPUT:-checkpoints/$PROJECT/$EXPERIMENT}
 RESUME=${RESUME:-auto}                          # auto resumes from the last checkpoint in OUTPUT; disable
 KEEP_CHECKPOINTS=${KEEP_CHECKPOINTS:-null}      # number of newest ones; null keeps all, which `rvpo-verl best` needs
+DUMP_FREQ=${DUMP_FREQ:-5}                       # every so many steps, the answers to
+DUMP_GROUPS=${DUMP_GROUPS:-16}                  # so many prompts are written, for `rvpo-verl report OUTPUT`
 HF_CHECKPOINT=${HF_CHECKPOINT:-True}            # also in Hugging Face's format, in actor/huggingface
 
 DRY_RUN=${DRY_RUN:-0}                           # 1: check all and print the plan | config: without the data
@@ -144,6 +146,11 @@ OPTIONS=(
   "trainer.project_name=$PROJECT"
   "trainer.experiment_name=$EXPERIMENT"
   "trainer.default_local_dir=$OUTPUT"
+  "trainer.rollout_data_dir=$OUTPUT/rollouts"
+  # ++: Megatron's configuration in verl 0.7 leaves it out, and its trainer reads it.
+  "++trainer.validation_data_dir=$OUTPUT/validation"
+  "algorithm.rvpo.dump_freq=$DUMP_FREQ"
+  "algorithm.rvpo.dump_groups=$DUMP_GROUPS"
   "trainer.resume_mode=$RESUME"
   "trainer.max_actor_ckpt_to_keep=$KEEP_CHECKPOINTS"
   # Ray's workers on other nodes inherit nothing of this environment.

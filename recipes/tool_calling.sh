@@ -25,7 +25,7 @@ TEST_FREQ=${TEST_FREQ:-10}
 
 LR=${LR:-1e-6}
 ENTROPY_COEFF=${ENTROPY_COEFF:-0.001}
-K=${K:-2.0}                                     # risk coefficient, or {schedule:linear,from:0.5,to:2.0}
+K=${K:-1.0}                                     # risk coefficient, or {schedule:linear,from:0.5,to:2.0}
 REWARD_MODE=${REWARD_MODE:-robust}              # strict gives the scores of ToolRL, GDPO and verl
 # --------------------------------------------------------------------------------------------------------
 

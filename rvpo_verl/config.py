@@ -13,20 +13,24 @@ from pydantic import (
     model_validator,
 )
 
-from rvpo_verl.schema import Strict
+from rvpo_verl.schema import BRANCHES, Strict
 
 RESERVED_NAMES = frozenset(
     {
-        "reward", "uid", "index", "pred", "prompt", "raw_prompt", "data_source", "reward_model", "extra_info",
-        "tool_extra_fields", "reward_scores", "multi_modal_inputs", "rvpo_rewards", "rvpo_vector", "rvpo_failed",
-        "acc", "tool_rewards", "turn_scores", "extras", "min_global_steps", "max_global_steps", "num_turns",
+        "reward", "acc", "pred", "uid", "prompt", "data_source", "reward_model", "extra_info", "tool_extra_fields",
+        "reward_scores",
     }
 )  # fmt: skip
-"""Names with a meaning of their own in the batch of verl that carries the scores."""
+"""Names with a meaning of their own in verl's validation metrics and in its rows. More are found in the installed verl
+(`attach.reserved`)."""
+
+
+def _is_reserved(name: str) -> bool:
+    return name in RESERVED_NAMES or name.startswith("rvpo_")
 
 
 def _reward_name(name: str) -> str:
-    if name in RESERVED_NAMES:
+    if _is_reserved(name):
         raise ValueError(f"{name!r} already has a meaning in verl's batch; choose another name")
     if not name or not all(character.isalnum() or character in "_-." for character in name):
         raise ValueError(f"{name!r} is not a reward name: use letters, digits, '_', '-' and '.'")
@@ -35,14 +39,14 @@ def _reward_name(name: str) -> str:
 
 def _reward_key(name: str) -> str:
     """Of another manager's `reward_extra_info`: what verl itself puts into the batch is no reward."""
-    if name in RESERVED_NAMES - {"acc"}:
+    if _is_reserved(name) and name != "acc":
         raise ValueError(f"{name!r} already has a meaning in verl's batch; choose another name")
     return name
 
 
 RewardName = Annotated[str, AfterValidator(_reward_name)]
 RewardKey = Annotated[str, AfterValidator(_reward_key)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def _steps(over: Any) -> Any:
@@ -54,13 +58,13 @@ def _steps(over: Any) -> Any:
 
 
 class ScheduleConfig(Strict):
-    """The risk coefficient as a function of the trainer's global step (paper: linear, 0.5 to 2.0)."""
+    """A number as a function of the trainer's global step (paper: k is linear, 0.5 to 2.0)."""
 
     schedule: Literal["constant", "linear", "cosine"]
     from_: Annotated[float, Field(ge=0)] = Field(alias="from")
-    """k at the first step."""
+    """Its value at the first step."""
     to: Annotated[float, Field(ge=0)] | None = None
-    """k at the last step of the schedule; kept from there on."""
+    """Its value at the last step of the schedule; kept from there on."""
     over: Annotated[Any, BeforeValidator(_steps)] = "run"
     """Length in global steps, or "run" for all steps of the training."""
 
@@ -68,18 +72,45 @@ class ScheduleConfig(Strict):
     def _ends_fit(self) -> "ScheduleConfig":
         if self.schedule == "constant":
             if self.to is not None:
-                raise ValueError("a constant schedule has no `to`; write k as a number")
+                raise ValueError("a constant schedule has no `to`; write the number itself")
         elif self.to is None:
-            raise ValueError(f"a {self.schedule} schedule needs `to`, the k at its end")
+            raise ValueError(f"a {self.schedule} schedule needs `to`, the value at its end")
         elif not (math.isfinite(self.from_) and math.isfinite(self.to)):
             raise ValueError("only a constant k may be infinite; `from` and `to` must be finite")
         return self
 
+    @property
+    def end(self) -> float:
+        return self.from_ if self.to is None else self.to
 
-RiskCoefficient = Annotated[
-    Annotated[float, Field(ge=0), Tag("number")] | Annotated[ScheduleConfig, Tag("schedule")],
-    Discriminator(lambda k: "schedule" if isinstance(k, Mapping | ScheduleConfig) else "number"),
+
+_by_kind = Discriminator(lambda value: BRANCHES[isinstance(value, Mapping | ScheduleConfig)])
+_Scheduled = Annotated[ScheduleConfig, Tag(BRANCHES[True])]
+
+
+def _finite(weight: float | ScheduleConfig) -> float | ScheduleConfig:
+    if isinstance(weight, ScheduleConfig) and not math.isfinite(weight.from_):
+        raise ValueError("a weight must be finite")
+    return weight
+
+
+RiskCoefficient = Annotated[Annotated[float, Field(ge=0), Tag(BRANCHES[False])] | _Scheduled, _by_kind]
+Weight = Annotated[
+    Annotated[float, Field(ge=0, allow_inf_nan=False), Tag(BRANCHES[False])] | _Scheduled,
+    _by_kind,
+    AfterValidator(_finite),
 ]
+"""A number, or a schedule, which needs the estimator `rvpo`."""
+
+
+def base_weight(weight: float | ScheduleConfig) -> float:
+    """What the estimator multiplies by the schedule of a weight, if it has one: 1 then, else the weight."""
+    return 1.0 if isinstance(weight, ScheduleConfig) else weight
+
+
+def final_weight(weight: float | ScheduleConfig) -> float:
+    """What a weight is at the end of its schedule, if it has one."""
+    return weight.end if isinstance(weight, ScheduleConfig) else weight
 
 
 class AdvantageConfig(Strict):
@@ -97,6 +128,10 @@ class AdvantageConfig(Strict):
     bonus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     center_groups: bool = True
     whitening: Literal["token", "response", "none"] = "token"
+    dump_freq: Annotated[int, Field(ge=1)] = 1
+    """Rollouts go to verl's `trainer.rollout_data_dir` in every so many steps."""
+    dump_groups: Annotated[int, Field(ge=1)] | None = None
+    """Of so many groups of the batch, drawn at random; all if None."""
     reward_keys: list[RewardKey] | None = None
     """Keys of verl's `reward_extra_info` that hold the rewards, with any manager but `rvpo`."""
     reward_weights: dict[str, Weight] | None = None
@@ -127,7 +162,8 @@ class RewardSpec(Strict):
     function: str | None = None
     """Entry point name, `package.module:function` or `path/to/file.py:function`; NAME if left out."""
     weight: Weight = 1.0
-    """Share in the aggregate and factor in verl's scalar score; 0 only monitors."""
+    """Share in the aggregate and factor in verl's scalar score; 0 only monitors. A schedule changes the share alone:
+    the score has the weight at its end, so that the scores of two steps can be compared."""
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 60.0
     """Seconds until the reward counts as failed; null waits without a limit."""
     executor: Literal["thread", "process"] = "thread"
@@ -139,6 +175,11 @@ class RewardSpec(Strict):
     """Rows this reward applies to, by `data_source`; all rows if left out."""
     outputs: dict[RewardName, Weight] | None = None
     """For a function that returns a dict: the names it returns and their weights."""
+    only_if: Annotated[dict[str, Finite], Field(min_length=1)] | None = None
+    """It counts where each of these other rewards is at least as high as given, and is worth `otherwise` elsewhere.
+    Where one of them is missing, it is missing too."""
+    otherwise: Finite = 0.0
+    """Its worth where `only_if` does not hold: its lowest value. A lower one where `only_if` holds is a failure."""
 
     @model_validator(mode="after")
     def _outputs_carry_the_weights(self) -> "RewardSpec":
@@ -147,7 +188,13 @@ class RewardSpec(Strict):
                 raise ValueError("outputs is empty; name what the function returns or leave it out")
             if "weight" in self.model_fields_set:
                 raise ValueError("with outputs each output has its own weight; leave `weight` out")
+        if self.only_if is None and "otherwise" in self.model_fields_set:
+            raise ValueError("`otherwise` goes with `only_if`, which is not given")
         return self
+
+    def weights(self, name: str) -> dict[str, float | ScheduleConfig]:
+        """Weight by the name under which a score of the reward called `name` is reported."""
+        return self.outputs or {name: self.weight}
 
 
 class RewardsConfig(Strict):
@@ -173,19 +220,24 @@ class RewardsConfig(Strict):
             raise ValueError("rewards is empty; name at least one reward")
         _refuse_duplicates("rewards and their outputs", self.names())
         _refuse_all_zero(list(self.weights().values()))
+        for name, spec in self.rewards.items():
+            others = [other for other in self.names() if other not in spec.weights(name)]
+            unknown = sorted(set(spec.only_if or ()) - set(others))
+            if unknown:
+                raise ValueError(f"{name}.only_if names {unknown}; accepted: the other rewards {others}")
         return self
 
-    def weights(self) -> dict[str, float]:
+    def weights(self) -> dict[str, float | ScheduleConfig]:
         """Weight by the name under which a score is reported."""
         return {
             name: weight
             for reward, spec in self.rewards.items()
-            for name, weight in (spec.outputs or {reward: spec.weight}).items()
+            for name, weight in spec.weights(reward).items()
         }
 
     def names(self) -> list[str]:
         """Names under which scores are reported, in the order of the configuration."""
-        return [name for reward, spec in self.rewards.items() for name in spec.outputs or [reward]]
+        return [name for reward, spec in self.rewards.items() for name in spec.weights(reward)]
 
 
 def _refuse_duplicates(what: str, names: list[str]) -> None:
@@ -194,6 +246,8 @@ def _refuse_duplicates(what: str, names: list[str]) -> None:
         raise ValueError(f"duplicate reward names {duplicates} in {what}: {names}; each name once")
 
 
-def _refuse_all_zero(weights: list[float]) -> None:
-    if not any(weights):
+def _refuse_all_zero(weights: list[float | ScheduleConfig]) -> None:
+    if not any(
+        weight.from_ or weight.end if isinstance(weight, ScheduleConfig) else weight for weight in weights
+    ):
         raise ValueError("every reward has weight 0, so nothing would be trained; give one a weight above 0")

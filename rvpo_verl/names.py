@@ -1,4 +1,12 @@
-"""The parts of a score's name, `REWARD/.../NUMBER`."""
+"""Names that several packages share.
+
+The name of a score is `REWARD/.../NUMBER`.
+"""
+
+TRAINED = "rvpo_trained"
+"""Key of verl's dumps: the advantage that an answer was trained with."""
+SETTINGS = "rvpo_settings"
+"""Key of verl's dumps: what computed that advantage."""
 
 
 def reward_of(name: str) -> str:

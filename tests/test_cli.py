@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rvpo_verl.cli import app
+from rvpo_verl.rewards.files import BATCH_SIZE
 
 ANSWER = "<think> x </think>\n<tool_call>\n{}\n</tool_call>"
 TRUTH = ANSWER.format('{"name": "add", "parameters": {"a": 1}}')
@@ -217,6 +218,55 @@ def test_a_reward_of_two_distributions_names_both(toy, write, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def from_shell(folder, *arguments):
+    """As the installed command runs: without the current directory among the places of modules."""
+    return subprocess.run(
+        [sys.executable, "-I", *COMMAND[1:], *map(str, arguments)],
+        cwd=folder, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+
+
+def test_a_reward_that_runs_an_answer_which_exits_takes_no_row_with_it(write, tmp_path):
+    (tmp_path / "my.py").write_text("def runs(response):\n    exec(response, {})\n    return 1.0\n")
+    file = write(
+        *({"response": text, "ground_truth": ""} for text in ("1", "exit()", "import os", "raise KeyError"))
+    )
+    done = from_shell(tmp_path, "rewards", "score", "my.py:runs", "--data", file)
+    assert done.returncode == 0, done.stderr
+    scores = [json.loads(line)["runs"] for line in done.stdout.splitlines()]
+    assert scores == [1.0, None, 1.0, None]
+    assert "response 2: runs failed: SystemExit" in done.stderr
+
+
+def test_objects_of_asyncio_that_a_module_keeps_last_for_the_whole_file(write, tmp_path):
+    (tmp_path / "my.py").write_text(
+        "import asyncio\n"
+        "limit = asyncio.Semaphore(4)\n"
+        "async def limited(response):\n"
+        "    async with limit:\n"
+        "        await asyncio.sleep(0)\n"
+        "        return 1.0\n"
+    )
+    rows = write(*[{"response": "", "ground_truth": ""}] * (2 * BATCH_SIZE + 1))
+    done = from_shell(tmp_path, "rewards", "score", "my:limited", "--data", rows)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == '{"limited": 1.0}\n' * (2 * BATCH_SIZE + 1)
+
+
+def test_a_module_is_found_in_the_current_directory_and_otherwise_it_is_said_where_it_was_looked_for(
+    write, tmp_path
+):
+    """As `python -m verl...` finds it, so that a reward of one command is a reward of all."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "my.py").write_text("def one(response):\n    return 1.0\n")
+    file = write({"response": "", "ground_truth": ""})
+    score = ("rewards", "score", "my:one", "--data", file)
+    assert from_shell(tmp_path / "mine", *score).stdout == '{"one": 1.0}\n'
+    absent = from_shell(tmp_path, *score)
+    assert absent.returncode == 2
+    assert f"in the current directory, {tmp_path}" in " ".join(absent.stderr.split())
+
+
 # --- doctor, plot, demo ---------------------------------------------------------------------------------
 
 
@@ -320,7 +370,7 @@ def test_plan_prints_what_a_launch_would_do(tmp_path):
     assert result.exit_code == 0, result.stderr
     shown = " ".join(result.stdout.split())
     for part in (
-        "rvpo, aggregation softmin, k 2.0",
+        "rvpo, aggregation softmin, k 1.0",
         "steps 4 (2 an epoch",
         "4 prompts x 4 = 16 rollouts, optimizer updates: 1",
         "checkpoints 2 in",

@@ -59,6 +59,23 @@ def test_estimator_options_are_refused_with_key_value_and_what_is_accepted(value
         ({"rewards": {"a": {"outputs": {"b": 1}, "weight": 2}}}, ["outputs", "weight"]),
         ({"rewards": {"a": {"outputs": {"b": 1}}, "b": {}}}, ["duplicate", "['b']"]),
         ({"rewards": {"a": {}}, "max_failure_share": 2}, ["reward.rvpo.max_failure_share=2"]),
+        ({"rewards": {"a": {"only_if": {"c": 1}}, "b": {}}}, ["a.only_if names ['c']", "['b']"]),
+        ({"rewards": {"a": {"only_if": {"a": 1}}, "b": {}}}, ["a.only_if names ['a']", "['b']"]),
+        ({"rewards": {"a": {"only_if": {}}, "b": {}}}, ["reward.rvpo.rewards.a.only_if", "at least 1"]),
+        ({"rewards": {"a": {"otherwise": -1}}}, ["`otherwise` goes with `only_if`"]),
+        ({"rewards": {"a": {"weight": {"schedule": "linear", "from": 1}}}}, ["a.weight", "needs `to`"]),
+        (
+            {"rewards": {"a": {"weight": {"schedule": "linear", "from": -1, "to": 1}}}},
+            ["reward.rvpo.rewards.a.weight.from=-1"],
+        ),
+        (
+            {"rewards": {"a": {"weight": {"schedule": "constant", "from": float("inf")}}}},
+            ["reward.rvpo.rewards.a.weight", "finite"],
+        ),
+        (
+            {"rewards": {"a": {"outputs": {"b": {"schedule": "linear", "from": 0, "to": 0}}}}},
+            ["every reward has weight 0"],
+        ),
     ],
 )
 def test_reward_options_are_refused_with_key_value_and_what_is_accepted(values, said):

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from rvpo_verl.errors import UserError
-from rvpo_verl.report.plot import _labels, _read, plot
+from rvpo_verl.report.logs import labels
+from rvpo_verl.report.plot import _read, plot
 
 
 def write(path, *steps):
@@ -67,9 +68,9 @@ def test_plotting_touches_no_global_state(log, tmp_path):
 
 
 def test_runs_are_told_apart_by_as_much_of_their_path_as_it_takes(tmp_path):
-    assert _labels([tmp_path / "rvpo.jsonl", tmp_path / "gdpo.v2.jsonl"]) == ["rvpo", "gdpo.v2"]
-    assert _labels([tmp_path / "a" / "log.jsonl", tmp_path / "b" / "log.jsonl"]) == ["a/log", "b/log"]
-    assert _labels([tmp_path / "a.jsonl"] * 2) == ["a", "a"]
+    assert labels([tmp_path / "rvpo.jsonl", tmp_path / "gdpo.v2.jsonl"]) == ["rvpo", "gdpo.v2"]
+    assert labels([tmp_path / "a" / "log.jsonl", tmp_path / "b" / "log.jsonl"]) == ["a/log", "b/log"]
+    assert labels([tmp_path / "a.jsonl"] * 2) == ["a", "a"]
 
 
 @pytest.mark.parametrize(

@@ -35,5 +35,9 @@ def test_the_papers_form_adds_nothing_to_the_soft_minimum():
     assert not paper.center_groups
 
 
+def test_tool_calling_has_the_k_of_the_paper_as_others_report_it():
+    assert advantage_config(settings("tool_calling")).k == 1.0
+
+
 def test_the_rubrics_preset_lets_k_rise():
     assert advantage_config(settings("rubrics")).k == ScheduleConfig(schedule="linear", from_=0.5, to=2.0)

@@ -27,7 +27,7 @@ mapfile -t HOSTS < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 HEAD=${HOSTS[0]:?"scontrol show hostnames names no node of SLURM_JOB_NODELIST=$SLURM_JOB_NODELIST"} # runs this script
 
 # on TASKS OPTION... FUNCTION: one task per node with all its CPUs, which must be stated since Slurm 22.05.
-# shellcheck disable=SC2016,SC2329
+# shellcheck disable=SC2016,SC2317,SC2329 # the second in versions before 0.10
 on() {
   local tasks=$1 options
   shift

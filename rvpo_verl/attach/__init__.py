@@ -8,7 +8,11 @@ few of them need a trainer's hook and all that it imports.
     presets.py, startup.py     Hydra presets; validation before anything is loaded
     verl_config.py             what is read of verl's configuration
     validation.py, probe.py    refusing what cannot train; asking the services of rewards once
+    group_filter.py            verl's filter of groups, for reward vectors
+    reserved.py                names that verl puts into the batch itself
     registries.py, manager.py  verl's registries; its reward manager `rvpo`
+    agent_loop.py, sample.py   what verl knows of a rollout and does not tell its reward managers; what rewards get
+    tool_parser.py             verl's tool parser `rlla`
     adapter.py                 from a batch of verl to advantages and metrics: one way for all trainers
     estimator.py               the estimator `rvpo` as verl calls it, and how the rewards reach it
     v0.py, v1.py               the trainers; native_api.py: a verl with one of `patches/`
@@ -32,6 +36,8 @@ def register_hooks() -> None:
     on_import("verl.experimental.reward_loop", "rvpo_verl.attach.startup:validate_in_driver")
     on_import("verl.trainer.ppo.core_algos", "rvpo_verl.attach.registries:register_estimator")
     on_import("verl.experimental.reward_loop.reward_manager", "rvpo_verl.attach.registries:register_manager")
+    on_import("verl.experimental.agent_loop.agent_loop", "rvpo_verl.attach.agent_loop:attach_worker")
+    on_import("verl.experimental.agent_loop.tool_parser", "rvpo_verl.attach.tool_parser:register")
     on_import("verl.trainer.ppo.ray_trainer", "rvpo_verl.attach.v0:attach_trainer")
     on_import("verl.experimental.separation.ray_trainer", "rvpo_verl.attach.v0:attach_separation")
     on_import("verl.experimental.fully_async_policy.detach_utils", "rvpo_verl.attach.v1:attach_metrics")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rvpo_verl.attach.verl_config import NAME, advantage_config, reward_keys, rewards_config, settings
 from rvpo_verl.core import RewardBatch, compute
-from rvpo_verl.core.advantage import broadcast
+from rvpo_verl.core.advantage import as_float, scale
 from rvpo_verl.core.monitor import Monitor
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.failures import scoring_metrics
@@ -43,7 +43,9 @@ class Rows:
     def vectors(self) -> list[RewardVector] | None:
         """What the `rvpo` reward manager reported, if it scored every row."""
         texts = self.columns.get(KEY)
-        if texts is None or any(text is None for text in texts):
+        # As a list: elements of an array of strings are no plain `str`, which is what can be decoded.
+        texts = None if texts is None else np.asarray(texts, dtype=object).tolist()
+        if texts is None or None in texts:
             return None
         return [RewardVector.loads(text) for text in texts]
 
@@ -63,9 +65,9 @@ class Adapter:
         self.estimates = trainer_config is None or trainer_config.algorithm.adv_estimator == NAME
         """Whether the estimator is `rvpo`; otherwise only the scoring is reported."""
         config = advantage_config(algorithm)
-        self.settings = settings(config)
         self._reward_keys = reward_keys(config, algorithm)
         self._rewards = None if trainer_config is None else rewards_config(trainer_config)
+        self.settings = settings(config, self._rewards)
         self._monitor = Monitor()
 
     @classmethod
@@ -117,9 +119,8 @@ class Adapter:
         if index is None:
             raise ConfigError('the rvpo estimator needs groups: set data.non_tensor_batch["uid"]')
         B = response_mask.shape[0]
-        # Read the mask's integers once, then only bytes; on a CPU, though, a sum of bytes copies them to integers.
-        mask_BT = response_mask if device.type == "cpu" else response_mask.bool()
-        length_B = mask_BT.sum(dim=1).to(device).double()
+        mask_BT = as_float(response_mask, device)
+        length_B = mask_BT.sum(dim=1).double()
         valid_B = torch.ones(B, dtype=torch.bool, device=device)
         if rows.is_padding_B is not None:
             valid_B &= ~torch.as_tensor(rows.is_padding_B, device=device)
@@ -129,15 +130,15 @@ class Adapter:
             valid_B &= owner_B == torch.arange(B, device=device)
             # A session's tokens are all trained with the advantage of its last output, so they all weigh there.
             length_B = torch.zeros_like(length_B).index_add_(0, owner_B, length_B)
-        batch = self._batch(rows, np.asarray(index).astype(str), length_B, valid_B)
+        batch = self._batch(rows, np.asarray(index).tolist(), length_B, valid_B)
         result = compute(batch, self.settings, rows.step, rows.total_steps)
         advantages_B = result.advantages_B if owner_B is None else result.advantages_B[owner_B]
         flags, lines = self._monitor.observe(result.metrics)
         for line in lines:
             logger.warning(line)
-        return broadcast(advantages_B, mask_BT), result.metrics | flags
+        return scale(mask_BT, advantages_B), result.metrics | flags
 
-    def _batch(self, rows: Rows, groups: np.ndarray, length_B: Tensor, valid_B: Tensor) -> RewardBatch:
+    def _batch(self, rows: Rows, groups: list[Any], length_B: Tensor, valid_B: Tensor) -> RewardBatch:
         vectors = rows.vectors
         columns = self._columns(rows) if vectors is None else {KEY: vectors}
         for name, column in columns.items():
@@ -153,6 +154,14 @@ class Adapter:
     def _columns(self, rows: Rows) -> dict[str, Sequence[Any]]:
         found = [key for key, column in rows.columns.items() if any(value is not None for value in column)]
         absent = [key for key in self._reward_keys if key not in found]
+        if self._rewards is not None:
+            texts = rows.columns.get(KEY, ())
+            scored = sum(text is not None for text in texts)
+            raise ConfigError(
+                f"only {scored} responses of the batch have rewards of the rvpo manager. verl does not ask it where an "
+                "agent loop sets `reward_score` itself: leave that None, and hand the score over in `extra_fields`, "
+                "which a reward reads in its extra_info"
+            )
         if absent or not self._reward_keys:
             raise ConfigError(
                 f"no reward vectors in the batch: looked for {list(self._reward_keys) or 'reward keys'} in "

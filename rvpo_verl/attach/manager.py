@@ -1,21 +1,22 @@
 """verl's reward manager `rvpo`: every reward of `reward.rvpo` for one response, and their weighted sum."""
 
 import asyncio
-import hashlib
+import gc
+from functools import cache
 from typing import Any
 
-import orjson
-from omegaconf import OmegaConf
 from packaging.version import Version
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from rvpo_verl.attach.hooks import verl_version
-from rvpo_verl.attach.verl_config import VECTOR_DIGEST, rewards_config, run_context
+from rvpo_verl.attach.sample import make_sample
+from rvpo_verl.attach.verl_config import rewards_config, run_context, unknown_arguments
+from rvpo_verl.config import final_weight
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.names import reward_of
-from rvpo_verl.rewards.call import Sample, Scorer
-from rvpo_verl.rewards.vector import KEY, RewardVector
+from rvpo_verl.rewards.call import Scorer
+from rvpo_verl.rewards.vector import KEY
 
 # verl's validation leaves None out of its averages from 0.9 on, and fails on it before.
 FAILED = "rvpo_failed"
@@ -54,26 +55,26 @@ class RvpoRewardManager(RewardManagerBase):
                 "the name rvpo, and is registered under it. Set reward.reward_manager.name=rvpo and leave "
                 "reward.reward_manager.source at register"
             )
-        self._weights = rewards.weights()
-        self._scorer = Scorer(rewards)
-        self._filters_groups = bool(OmegaConf.select(config, "algorithm.filter_groups.enable"))
+        self._weights = {name: final_weight(weight) for name, weight in rewards.weights().items()}
+        self._scorer = Scorer(rewards, without=unknown_arguments(config))
         self._served = {
             "reward_router_address": reward_router_address,
             "reward_model_tokenizer": reward_model_tokenizer,
             "reward_workers": run_context(config).reward_workers,
         }
+        _leave_out_of_collections()
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Scores one agent session; where it has several outputs, the last one, as verl's managers do."""
-        sample = await self._sample(data[-1])
+        sample = await asyncio.get_running_loop().run_in_executor(
+            None, make_sample, data[-1], self.tokenizer, self._served
+        )
         vector = await self._scorer.score(sample)
-        shown = {name: _value(vector, name) for name in self._weights}
-        digest = {VECTOR_DIGEST: _digest(vector)} if self._filters_groups else {}
+        shown = {name: vector.value(name) for name in self._weights}
         return {
             "reward_score": self._score(shown, self._scorer.applicable(sample)),
             "reward_extra_info": {
                 KEY: vector.dumps(),
-                **digest,
                 **{name: ABSENT if value is None else value for name, value in shown.items()},
                 FAILED: float(len({reward_of(name) for name in vector.failures})),
             },
@@ -87,47 +88,12 @@ class RvpoRewardManager(RewardManagerBase):
         total = sum(self._weights[name] * value for name, value in present.items())
         return float(total * sum(self._weights[name] for name in applicable) / present_weight)
 
-    async def _sample(self, item: Any) -> Sample:
-        row = item.non_tensor_batch
-        response_ids = item.batch["responses"]
-        # Rows of a session are padded at the end, beyond their own response: only its length tells where.
-        length = row.get("response_len")
-        if length is None:
-            length = item.batch["attention_mask"][-len(response_ids) :].sum()
-        response_ids = response_ids[: int(length)].tolist()
-        response = await asyncio.get_running_loop().run_in_executor(
-            None, lambda: self.tokenizer.decode(response_ids, skip_special_tokens=True)
-        )
-        messages, data_source = row.get("raw_prompt"), row.get("data_source")
-        return Sample(
-            response=response,
-            ground_truth=(row.get("reward_model") or {}).get("ground_truth"),
-            messages=None if messages is None else list(messages),
-            data_source=None if data_source is None else str(data_source),
-            extra_info={
-                **(row.get("extra_info") or {}),
-                **(row.get("tool_extra_fields") or {}),
-                "num_turns": row.get("__num_turns__"),
-                "rollout_reward_scores": row.get("reward_scores", {}),
-            },
-            response_ids=response_ids,
-            tokenizer=self.tokenizer,
-            **self._served,
-        )
 
+@cache
+def _leave_out_of_collections() -> None:
+    """Takes what is imported by now out of Python's full garbage collections.
 
-def _digest(vector: RewardVector) -> float:
-    """A number of 32 bits, so that verl's standard deviation of equal ones is exactly 0."""
-    text = orjson.dumps(vector.scores, option=orjson.OPT_SORT_KEYS)
-    return float(int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big"))
-
-
-def _value(vector: RewardVector, name: str) -> float | None:
-    """The reward as one number, None where it is missing."""
-    if name in vector.scores:
-        return vector.scores[name]
-    present = {key: score for key, score in vector.of(name).items() if score is not None}
-    weight = sum(vector.weights[key] for key in present)
-    if weight == 0:
-        return None
-    return sum(vector.weights[key] * score for key, score in present.items()) / weight
+    Each goes over all that verl imports, for a quarter of a second in which the event loop of a reward worker stands.
+    """
+    gc.collect()
+    gc.freeze()

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from rvpo_verl.attach.data_files import check_data_sources
-from rvpo_verl.attach.verl_config import rewards_config, run_context
+from rvpo_verl.attach.verl_config import rewards_config, run_context, unknown_arguments
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.call import Scorer
 
@@ -39,7 +39,10 @@ def probe(config: Any) -> None:
     if rewards is None or in_worker or _PLANNING.get():
         return
     try:
-        warnings = [*check_data_sources(config), *Scorer(rewards).probe(run_context(config))]
+        warnings = [
+            *check_data_sources(config),
+            *Scorer(rewards, without=unknown_arguments(config)).probe(run_context(config)),
+        ]
     except ConfigError as error:
         complaints = "\n  ".join(str(error).splitlines())
         raise ConfigError(f"rvpo_verl: this configuration cannot train:\n  {complaints}") from error.__cause__

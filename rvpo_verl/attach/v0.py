@@ -9,7 +9,7 @@ import inspect
 from types import ModuleType
 from typing import Any
 
-from rvpo_verl.attach import native_api, startup
+from rvpo_verl.attach import dumps, native_api, startup
 from rvpo_verl.attach.adapter import Adapter, Rows
 from rvpo_verl.attach.estimator import Call, current_call, opened
 from rvpo_verl.attach.hooks import seam, wrap
@@ -20,6 +20,7 @@ def attach_trainer(module: ModuleType) -> str:
     # Deprecated since 0.9: the decorator hides the class behind a function.
     trainer = inspect.unwrap(module.RayPPOTrainer)
     wrap(trainer, "__init__", ("self", "config"), startup.validate_in_constructor)
+    wrap(trainer, "_log_rollout_data", ("self", "batch", "reward_extra_infos_dict"), _log_rollout_data)
     if native_api.supports_extras(seam(module, "compute_advantage", ("data", "adv_estimator", "config"))):
         native_api.use(module.core_algos)
         return "RayPPOTrainer: configuration; verl passes the rest (patched)"
@@ -64,6 +65,29 @@ def _total_steps(trainer: Any) -> int | None:
     # The fully asynchronous trainer learns its number of steps later, under another name.
     total = getattr(trainer, "total_train_steps", None) or getattr(trainer, "total_training_steps", None)
     return None if total is None else int(total)
+
+
+def _log_rollout_data(
+    original: Any, self: Any, batch: Any, reward_extra_infos_dict: dict[str, Any], *args: Any, **kwargs: Any
+) -> None:
+    if not Adapter.of(self.config).active:
+        return original(self, batch, reward_extra_infos_dict, *args, **kwargs)
+    groups = batch.non_tensor_batch["uid"].tolist()
+    rows = dumps.sampled_rows(self.config, self.global_steps, groups)
+    if not rows:
+        return None
+    infos = {
+        name: [values[row] for row in rows]
+        for name, values in reward_extra_infos_dict.items()
+        if len(values) == len(groups)
+    }
+    batch = batch.select_idxs(rows)
+    steps = self.global_steps, _total_steps(self)
+    columns = dumps.trained_columns(
+        self.config, *steps, batch.batch["advantages"].unbind(), batch.batch["response_mask"].unbind()
+    )
+    uids = [f"{groups[row]}_{row}_0" for row in rows]
+    return original(self, batch, infos | columns | {"uid": uids}, *args, **kwargs)
 
 
 def _fit(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:

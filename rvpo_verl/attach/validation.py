@@ -2,15 +2,18 @@
 
 from omegaconf import DictConfig, OmegaConf
 
+from rvpo_verl.attach.group_filter import DIGEST
+from rvpo_verl.attach.reserved import names_of_verl
 from rvpo_verl.attach.verl_config import (
     NAME,
-    VECTOR_DIGEST,
     advantage_config,
     reward_keys,
     rewards_config,
     run_context,
     settings,
+    unknown_arguments,
 )
+from rvpo_verl.config import ScheduleConfig
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.call import Scorer
 
@@ -23,8 +26,8 @@ def validate(config: DictConfig) -> None:
     """
     complaints = []
     for check in (
-        _preset_found, _estimator_name, _rewards, _reward_model, _other_scoring, _reward_vectors, _groups,
-        _filter_groups, _no_kl_in_reward, _divided_by_std, _no_reweighting,
+        _preset_found, _estimator_name, _rewards, _names, _reward_model, _other_scoring, _reward_vectors, _groups,
+        _filter_groups, _no_critic_warmup, _no_kl_in_reward, _divided_by_std, _no_reweighting,
     ):  # fmt: skip
         try:
             check(config)
@@ -53,12 +56,33 @@ def _estimator_name(config: DictConfig) -> None:
 def _rewards(config: DictConfig) -> None:
     rewards = rewards_config(config)
     if rewards is not None:
-        Scorer(rewards).validate(run_context(config))
+        Scorer(rewards, without=unknown_arguments(config)).validate(run_context(config))
+        scheduled = [name for name, weight in rewards.weights().items() if isinstance(weight, ScheduleConfig)]
+        if scheduled and config.algorithm.adv_estimator != NAME:
+            raise ConfigError(
+                f"the weight of {', '.join(scheduled)} follows a schedule, but algorithm.adv_estimator="
+                f"{config.algorithm.adv_estimator} trains on verl's scalar score, which has no step. Give numbers, or "
+                f"set algorithm.adv_estimator={NAME}"
+            )
     elif OmegaConf.select(config, "reward.rvpo") is not None:
         manager = OmegaConf.select(config, "reward.reward_manager.name")
         raise ConfigError(
             f"reward.rvpo is set, but reward.reward_manager.name={manager} does not read it: "
             "set reward.reward_manager.name=rvpo, or leave reward.rvpo out"
+        )
+
+
+def _names(config: DictConfig) -> None:
+    rewards = rewards_config(config)
+    keys = advantage_config(config.algorithm)
+    names = rewards.names() if rewards else list(reward_keys(keys, config.algorithm))
+    if not names or (rewards is None and config.algorithm.adv_estimator != NAME):
+        return
+    taken = [name for name in names if name in names_of_verl()]
+    if taken:
+        raise ConfigError(
+            f"{', '.join(taken)}: verl puts something else into the batch by this name, which would replace the "
+            "reward. Choose another name"
         )
 
 
@@ -115,13 +139,27 @@ def _filter_groups(config: DictConfig) -> None:
     options = OmegaConf.select(config, "algorithm.filter_groups")
     if config.algorithm.adv_estimator != NAME or not options or not options.get("enable"):
         return
+    if not OmegaConf.select(config, "trainer.use_v1") or "rollout" in config:
+        raise ConfigError(
+            "algorithm.filter_groups.enable=True: only trainer V1 of verl 0.9 filters groups, others ignore it. Set "
+            "it to False, or trainer.use_v1=True in verl.trainer.main_ppo"
+        )
     metric = options.get("metric")
-    if rewards_config(config) is not None and metric != VECTOR_DIGEST:
+    if metric != DIGEST and (metric == "reward" or rewards_config(config) is not None):
         raise ConfigError(
             f"algorithm.filter_groups.metric={metric}: verl drops groups that do not vary in this one number, so that "
             "with a sum it drops groups whose rewards differ and add up alike, and with a single reward it fails "
-            f"where that is missing. Set algorithm.filter_groups.metric={VECTOR_DIGEST}, which the rvpo manager "
-            "reports: it drops the groups in which no reward varies"
+            f"where that is missing. Set algorithm.filter_groups.metric={DIGEST}, a number by which it drops the "
+            "groups in which no reward varies"
+        )
+
+
+def _no_critic_warmup(config: DictConfig) -> None:
+    steps = OmegaConf.select(config, "trainer.critic_warmup") or 0
+    if config.algorithm.adv_estimator == NAME and steps > 0:
+        raise ConfigError(
+            f"trainer.critic_warmup={steps}: rvpo has no critic, and verl would not update the policy in these steps "
+            "either. Set it to 0"
         )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from rvpo_verl.config import AdvantageConfig, RewardsConfig, ScheduleConfig
+from rvpo_verl.config import AdvantageConfig, RewardsConfig, ScheduleConfig, base_weight
 from rvpo_verl.core import Schedule, Settings, aggregations
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.protocol import RunContext
@@ -14,8 +14,6 @@ from rvpo_verl.schema import parse
 
 NAME = "rvpo"
 """Of the advantage estimator, of the reward manager, and of the keys under `algorithm` and `reward`."""
-VECTOR_DIGEST = "rvpo_vector"
-"""Key of `reward_extra_info`: a number that is equal for two responses if, and only if, all their rewards are."""
 
 
 def advantage_config(algorithm: Any) -> AdvantageConfig:
@@ -28,40 +26,50 @@ def advantage_config(algorithm: Any) -> AdvantageConfig:
     return parse(AdvantageConfig, {} if values is None else values, "algorithm.rvpo")
 
 
-def settings(config: AdvantageConfig) -> Settings:
+def settings(config: AdvantageConfig, rewards: RewardsConfig | None = None) -> Settings:
     """What the core computes with.
+
+    Args:
+        rewards: what the `rvpo` manager computes; None with another one.
 
     Raises:
         ConfigError: the aggregation cannot be found or used.
     """
-    k = config.k
-    if isinstance(k, ScheduleConfig):
-        over = None if k.over == "run" else k.over
-        k = k.from_ if k.to is None else Schedule(k.schedule, k.from_, k.to, over)
+    weights = (rewards.weights() if rewards else config.reward_weights) or {}
     try:
         aggregation = aggregations.find(config.aggregation)
     except ConfigError as error:
         raise ConfigError(f"algorithm.rvpo.{error}") from error.__cause__
     return Settings(
         aggregation=aggregation,
-        k=k,
+        k=_scheduled(config.k),
         beta=config.beta,
         eps=config.eps,
         constant_rewards=config.constant_rewards,
         bonus=config.bonus,
         center_groups=config.center_groups,
+        weights={name: _scheduled(w) for name, w in weights.items() if isinstance(w, ScheduleConfig)},
         whitening=config.whitening,
     )
 
 
+def _scheduled(value: float | ScheduleConfig) -> float | Schedule:
+    if not isinstance(value, ScheduleConfig):
+        return value
+    over = None if value.over == "run" else value.over
+    return value.from_ if value.to is None else Schedule(value.schedule, value.from_, value.to, over)
+
+
 def reward_keys(config: AdvantageConfig, algorithm: Any) -> dict[str, float]:
-    """Weight by key of `reward_extra_info`: `rvpo.reward_keys`, else verl's `gdpo_reward_keys`, else none.
+    """Weight by key of `reward_extra_info`: `rvpo.reward_keys`, else verl's `gdpo_reward_keys`, else none. It is 1 for
+    one that follows a schedule, which `Settings.weights` has.
 
     Raises:
         ConfigError: gdpo_reward_weights do not fit gdpo_reward_keys.
     """
     if config.reward_keys is not None:
-        return {key: (config.reward_weights or {}).get(key, 1.0) for key in config.reward_keys}
+        weights = config.reward_weights or {}
+        return {key: base_weight(weights.get(key, 1.0)) for key in config.reward_keys}
     keys = _list(algorithm, "gdpo_reward_keys", str, "[format,correct]") or []
     weights = _list(algorithm, "gdpo_reward_weights", int | float, "[1.0,2.0]")
     weights = [1.0] * len(keys) if weights is None else weights
@@ -119,6 +127,13 @@ def resolve_paths(config: DictConfig) -> None:
         function = OmegaConf.select(spec, "function") if OmegaConf.is_config(spec) else None
         if isinstance(function, str) and is_file(function):
             OmegaConf.update(config, f"reward.rvpo.rewards.{name}.function", absolute(function))
+
+
+def unknown_arguments(config: DictConfig) -> set[str]:
+    """Arguments of rewards that verl does not know where this configuration has them scored."""
+    reward_model = OmegaConf.select(config, "reward.reward_model") or {}
+    colocated = reward_model.get("enable") and not reward_model.get("enable_resource_pool")
+    return {"global_step", "validate"} if colocated else set()
 
 
 def run_context(config: DictConfig) -> RunContext:

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from rvpo_verl.cli import best, compare, data, demo, doctor, judge, plan, plot, rewards
+from rvpo_verl.cli import best, compare, data, demo, doctor, judge, launch_cpu, plan, plot, report, rewards
 from rvpo_verl.cli.console import print_error
 from rvpo_verl.errors import UserError
 
@@ -28,9 +28,10 @@ class _Group(TyperGroup):
 
 
 app = typer.Typer(cls=_Group, no_args_is_help=True, add_completion=False, help="RVPO for verl.")
-for command in (doctor.doctor, demo.demo, plot.plot, best.best, compare.compare):
+for command in (doctor.doctor, demo.demo, report.report, plot.plot, best.best, compare.compare):
     app.command()(command)
 app.command(context_settings=plan.CONTEXT_SETTINGS)(plan.plan)
+app.command(context_settings=launch_cpu.CONTEXT_SETTINGS)(launch_cpu.launch_cpu)
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(data.app, name="data")
 app.add_typer(judge.app, name="judge")

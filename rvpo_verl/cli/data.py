@@ -6,11 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from rvpo_verl.cli.console import new_table, print_tables, print_text, write_json
+from rvpo_verl.cli.data_instructions import instructions
 from rvpo_verl.cli.options import JsonFile, Mode
 from rvpo_verl.data.options import Ambiguous, Duplicates, Shape, Weights
 from rvpo_verl.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Rubric data sets and RLLA into verl's parquet, with a report.")
+app.command()(instructions)
 
 
 def _file(what: str) -> Any:

@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from rvpo_verl.cpu.demo import DemoResult
 from rvpo_verl.cpu.demo_scores import BOTH, Change
+from rvpo_verl.cpu.model_demo import ModelDemoResult
 
 
 class DemoProgress:
@@ -54,7 +55,7 @@ class DemoProgress:
         self._console.print(f"{stage} {step}/{steps}  {eta}{shown}")
 
 
-def print_result(console: Console, result: DemoResult, plot: Path) -> None:
+def print_result(console: Console, result: DemoResult) -> None:
     """The table of rewards, a sentence for each, and where the files are."""
     table = Table(
         box=SIMPLE_HEAD,
@@ -72,8 +73,28 @@ def print_result(console: Console, result: DemoResult, plot: Path) -> None:
         )
     console.print(table)
     console.print(" ".join(verdict(change) for change in result.changes if change.name != BOTH))
+    console.print(f"Checkpoint: {result.checkpoint}\nLogs:       {result.metrics}, {result.log}")
+
+
+def print_model_result(console: Console, result: ModelDemoResult) -> None:
+    """The table of rewards, answers before and after, and where the files are."""
+    title = f"{result.steps} steps, {result.prompts} held-out prompts, {result.answers} sampled answers"
+    table = Table(box=SIMPLE_HEAD, title=title)
+    table.add_column("reward", overflow="fold")
+    for column in ("before", "after", "moved ± s.e."):
+        table.add_column(column, justify="right", no_wrap=True)
+    for change in result.changes:
+        moved = f"{change.difference:+.2f} ± {change.standard_error:.2f}"
+        table.add_row(escape(change.name), f"{change.before:.2f}", f"{change.after:.2f}", moved)
+    console.print(table)
+    for prompt, before, after in result.samples:
+        answers = Table(box=SIMPLE_HEAD, title=escape(" ".join(prompt.split())), title_justify="left")
+        for column, answer in (("before", before), ("after", after)):
+            answers.add_column(f"{column}\n{escape(answer)}", ratio=1, overflow="fold")
+        console.print(answers)
     console.print(
-        f"Plot:       {plot}\nCheckpoint: {result.checkpoint}\nLogs:       {result.metrics}, {result.log}"
+        f"Minutes:    {result.seconds / 60:.0f}, sampled by {result.rollout}\n"
+        f"Checkpoint: {result.checkpoint}\nLogs:       {result.metrics}, {result.log}"
     )
 
 

@@ -40,10 +40,16 @@ def plan(
 
 
 def _run_lines(plan: "Plan") -> Iterator[tuple[str, str]]:
+    from rvpo_verl.plan.workload import rollout_gpus
+
     config, work = plan.config, plan.workload
     trainer, actor_rollout = config.trainer, config.actor_rollout_ref
     yield "algorithm", _algorithm(config)
-    yield "GPUs", f"{trainer.nnodes} x {trainer.n_gpus_per_node}, actor {actor_rollout.actor.strategy}"
+    generating = f", and {alone} for generation alone" if (alone := rollout_gpus(config)) else ""
+    yield (
+        "GPUs",
+        f"{trainer.nnodes} x {trainer.n_gpus_per_node}, actor {actor_rollout.actor.strategy}{generating}",
+    )
     if work.steps is None:
         yield "steps", f"unknown without the data; {trainer.total_epochs} epochs"
     elif work.steps_per_epoch is None:

@@ -57,7 +57,7 @@ def score(
 ) -> None:
     """Score the rows of a file; one JSON object a line, null where the reward does not apply or failed.
 
-    Columns: response, ground_truth and optionally data_source, extra_info, messages.
+    Columns: response, ground_truth and optionally data_source, extra_info, messages, turns.
     """
     from rvpo_verl.config import RewardsConfig, RewardSpec
     from rvpo_verl.rewards.call import Scorer

@@ -13,12 +13,30 @@ All arithmetic is float64: at small k the differences that matter are below floa
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from rvpo_verl.core.aggregations import AggregationContext, lowest
 from rvpo_verl.core.batch import RewardBatch
 from rvpo_verl.core.settings import Settings, Whitening
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Statistics of every reward within every group, over the responses that have it."""
+
+    count_GM: Tensor
+    """Responses that have the reward; float64."""
+    sum_GM: Tensor
+    sum_of_squares_GM: Tensor
+    """Of the deviations from the mean."""
+    lowest_GM: Tensor
+    """inf where no response has the reward."""
+    highest_GM: Tensor
+    """-inf where no response has the reward."""
+    constant_GM: Tensor
+    """Whether some response has the reward, and all that have it have the same."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +47,7 @@ class Standardized:
     """Whether the reward is there and its response takes part."""
     constant_BM: Tensor
     """Whether the reward is present but does not vary in its group."""
+    groups: Groups
 
 
 @dataclass(frozen=True)
@@ -58,8 +77,13 @@ def advantage(batch: RewardBatch, settings: Settings, context: AggregationContex
         aggregate_B = aggregate_B + settings.bonus * success_bonus(standardized.z_BM, weight_BM)
     advantage_B = aggregate_B
     if settings.center_groups:
-        mean_G, _ = _group_mean(aggregate_B[:, None], takes_part_B[:, None], batch.group_B)
-        advantage_B = torch.where(takes_part_B, aggregate_B - mean_G[batch.group_B, 0], 0.0)
+        groups = len(standardized.groups.count_GM)
+        sum_G, count_G = (
+            values_B.new_zeros(groups).index_add_(0, batch.group_B, values_B)
+            for values_B in (torch.where(takes_part_B, aggregate_B, 0.0), takes_part_B.double())
+        )
+        mean_G = sum_G / count_G.clamp(min=1)
+        advantage_B = torch.where(takes_part_B, aggregate_B - mean_G[batch.group_B], 0.0)
     advantage_B = whiten(advantage_B, takes_part_B, batch.length_B, settings.whitening)
     return Advantage(advantage_B, aggregate_B, takes_part_B, standardized, weight_BM)
 
@@ -81,22 +105,39 @@ def standardize(
     precision = torch.finfo(rewards_BM.dtype).eps if rewards_BM.is_floating_point() else 0.0
     tolerance = 8 * precision
     rewards_BM = rewards_BM.double()
-    present_BM = torch.isfinite(rewards_BM)
+    # Comparisons instead of `isfinite`, and operations in place below: on a CPU most of what this costs is memory
+    # that is touched for the first time.
+    present_BM = (rewards_BM > -torch.inf) & (rewards_BM < torch.inf)
     if valid_B is not None:
-        present_BM = present_BM & valid_B.bool()[:, None]
+        present_BM &= valid_B.bool()[:, None]
+    absent_BM = ~present_BM
 
-    lowest_BM = _group_extreme(rewards_BM, present_BM, group_B, "amin")
-    highest_BM = _group_extreme(rewards_BM, present_BM, group_B, "amax")
-    scale_BM = torch.maximum(lowest_BM.abs(), highest_BM.abs())
-    constant_BM = present_BM & (highest_BM - lowest_BM <= tolerance * scale_BM)
+    groups = int(group_B.max()) + 1 if group_B.numel() else 0
+    index_BM = group_B[:, None].expand_as(rewards_BM)
 
-    mean_GM, count_GM = _group_mean(rewards_BM, present_BM, group_B)
-    deviation_BM = torch.where(present_BM, rewards_BM - mean_GM[group_B], 0.0)
-    sum_of_squares_GM = torch.zeros_like(mean_GM).index_add_(0, group_B, deviation_BM.square())
+    def extreme_GM(values_BM: Tensor, nothing: float, reduce: str) -> Tensor:
+        start_GM = values_BM.new_full((groups, values_BM.shape[1]), nothing)
+        return start_GM.scatter_reduce_(0, index_BM, values_BM, reduce)
+
+    def added_GM(values_BM: Tensor) -> Tensor:
+        return rewards_BM.new_zeros(groups, rewards_BM.shape[1]).index_add_(0, group_B, values_BM)
+
+    count_GM = added_GM(present_BM.double())
+    values_BM = torch.where(present_BM, rewards_BM, torch.inf)
+    lowest_GM = extreme_GM(values_BM, torch.inf, "amin")
+    highest_GM = extreme_GM(values_BM.masked_fill_(absent_BM, -torch.inf), -torch.inf, "amax")
+    scale_GM = torch.maximum(lowest_GM.abs(), highest_GM.abs())
+    constant_GM = (count_GM > 0) & (highest_GM - lowest_GM <= tolerance * scale_GM)
+
+    sum_GM = added_GM(values_BM.masked_fill_(absent_BM, 0.0))
+    mean_GM = sum_GM / count_GM.clamp(min=1)
+    deviation_BM = values_BM.sub_(mean_GM[group_B]).masked_fill_(absent_BM, 0.0)
+    sum_of_squares_GM = added_GM(deviation_BM.square())
     std_GM = (sum_of_squares_GM / (count_GM - 1).clamp(min=1)).sqrt()
-    varies_BM = present_BM & ~constant_BM
-    z_BM = torch.where(varies_BM, deviation_BM / (std_GM[group_B] + eps), 0.0)
-    return Standardized(z_BM, present_BM, constant_BM)
+    constant_BM = constant_GM[group_B] & present_BM
+    z_BM = deviation_BM.div_((std_GM + eps)[group_B]).masked_fill_(constant_BM | absent_BM, 0.0)
+    statistics = Groups(count_GM, sum_GM, sum_of_squares_GM, lowest_GM, highest_GM, constant_GM)
+    return Standardized(z_BM, present_BM, constant_BM, statistics)
 
 
 def normalize_weights(member_BM: Tensor, weights_BM: Tensor | None) -> Tensor:
@@ -105,11 +146,12 @@ def normalize_weights(member_BM: Tensor, weights_BM: Tensor | None) -> Tensor:
     Args:
         weights_BM: at least 0; equal weights if None.
     """
-    weight_BM = member_BM.double()
-    if weights_BM is not None:
-        weight_BM = weight_BM * torch.nan_to_num(weights_BM.double())
+    if weights_BM is None:
+        weight_BM = member_BM.double()
+    else:
+        weight_BM = torch.where(member_BM, weights_BM.double(), 0.0).nan_to_num_()
     total_B1 = weight_BM.sum(dim=1, keepdim=True)
-    return weight_BM / torch.where(total_B1 > 0, total_B1, 1.0)
+    return weight_BM.div_(torch.where(total_B1 > 0, total_B1, 1.0))
 
 
 def success_bonus(z_BM: Tensor, weight_BM: Tensor) -> Tensor:
@@ -145,31 +187,22 @@ def whiten(values_B: Tensor, takes_part_B: Tensor, length_B: Tensor, whitening: 
     return centered_B * torch.rsqrt(variance + 1e-8)
 
 
-def broadcast(advantage_B: Tensor, mask_BT: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Each response's advantage on each of its tokens, 0 elsewhere.
+def broadcast(advantage_B: Tensor, mask_BT: Tensor) -> Tensor:
+    """Each response's advantage on each of its tokens, 0 elsewhere; float32."""
+    return scale(as_float(mask_BT, advantage_B.device), advantage_B)
 
-    The mask is read once, and no memory is used but the result's.
+
+def as_float(mask_BT: Tensor, device: torch.device) -> Tensor:
+    """A float32 copy of the mask, for `scale` to make the advantages of it in place.
+
+    On a CPU numpy allocates it: touching so much memory for the first time costs more than everything else here, and
+    on Linux numpy asks for huge pages, 512 times fewer, which torch does not.
     """
-    if mask_BT.device.type == "cpu":
-        # Torch would first convert the whole mask to the dtype of the product: let that be the result.
-        return mask_BT.to(dtype, copy=True).mul_(advantage_B.to(dtype)[:, None])
-    return advantage_B.to(dtype)[:, None] * mask_BT
+    if device.type != "cpu":
+        return torch.empty(mask_BT.shape, dtype=torch.float32, device=device).copy_(mask_BT)
+    return torch.from_numpy(np.empty(mask_BT.shape, dtype=np.float32)).copy_(mask_BT)
 
 
-def _group_mean(values_BM: Tensor, present_BM: Tensor, group_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and count of the present values of each group and column."""
-    groups = int(group_B.max()) + 1 if group_B.numel() else 0
-    zeros_GM = values_BM.new_zeros(groups, values_BM.shape[1])
-    sum_GM = zeros_GM.index_add(0, group_B, torch.where(present_BM, values_BM, 0.0))
-    count_GM = zeros_GM.index_add(0, group_B, present_BM.to(values_BM.dtype))
-    return sum_GM / count_GM.clamp(min=1), count_GM
-
-
-def _group_extreme(values_BM: Tensor, present_BM: Tensor, group_B: Tensor, reduce: str) -> Tensor:
-    """Lowest or highest present value of each group and column, given back to the group's responses."""
-    nothing = float("inf") if reduce == "amin" else float("-inf")
-    groups = int(group_B.max()) + 1 if group_B.numel() else 0
-    extreme_GM = values_BM.new_full((groups, values_BM.shape[1]), nothing)
-    index_BM = group_B[:, None].expand_as(values_BM)
-    extreme_GM = extreme_GM.scatter_reduce(0, index_BM, torch.where(present_BM, values_BM, nothing), reduce)
-    return extreme_GM[group_B]
+def scale(mask_BT: Tensor, advantage_B: Tensor) -> Tensor:
+    """Writes each response's advantage over the ones of its mask."""
+    return mask_BT.mul_(advantage_B.to(mask_BT.dtype)[:, None])

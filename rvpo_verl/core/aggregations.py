@@ -15,7 +15,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import entry_points
 
 import torch
@@ -73,8 +73,8 @@ def softmin(z_BM: Tensor, weight_BM: Tensor, context: AggregationContext) -> Ten
     lowest_B = lowest(z_BM, weight_BM)
     if k == float("inf"):
         return lowest_B
-    above_BM = (z_BM - lowest_B[:, None]).clamp(min=0)
-    return lowest_B - torch.log1p((weight_BM * torch.expm1(-k * above_BM)).sum(dim=1)) / k
+    below_BM = (z_BM - lowest_B[:, None]).clamp_(min=0).mul_(-k)
+    return lowest_B - torch.log1p((weight_BM * torch.expm1(below_BM)).sum(dim=1)) / k
 
 
 def mean(z_BM: Tensor, weight_BM: Tensor, context: AggregationContext) -> Tensor:
@@ -107,17 +107,18 @@ def shares(aggregation: Aggregation, z_BM: Tensor, weight_BM: Tensor, context: A
             z_BM = z_BM.detach().requires_grad_()
             total = aggregation(z_BM, weight_BM, context).sum()
             (share_BM,) = torch.autograd.grad(total, z_BM, allow_unused=True, materialize_grads=True)
-        return share_BM
+        return torch.where(weight_BM > 0, share_BM, 0.0)
     if context.k == 0:
         return weight_BM
-    above_BM = (z_BM - lowest(z_BM, weight_BM)[:, None]).clamp(min=0)
+    above_BM = (z_BM - lowest(z_BM, weight_BM)[:, None]).clamp_(min=0)
     # k = inf: all the weight on the lowest, shared among equals (0 * inf would be NaN).
-    decay_BM = torch.where(above_BM > 0, torch.exp(-context.k * above_BM.clamp(min=1e-300)), 1.0)
-    unnormalized_BM = weight_BM * decay_BM
+    decay_BM = (above_BM == 0).double() if context.k == float("inf") else above_BM.mul_(-context.k).exp_()
+    unnormalized_BM = decay_BM.mul_(weight_BM)
     total_B1 = unnormalized_BM.sum(dim=1, keepdim=True)
-    return unnormalized_BM / torch.where(total_B1 > 0, total_B1, 1.0)
+    return unnormalized_BM.div_(torch.where(total_B1 > 0, total_B1, 1.0))
 
 
+@cache  # the metadata of every installed distribution is read for it
 def available() -> dict[str, str]:
     """`package.module:function` by the name of every installed aggregation, none imported."""
     return {point.name: point.value for point in entry_points(group=GROUP)}

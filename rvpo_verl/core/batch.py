@@ -6,9 +6,10 @@ columns. A *family* is the name that a reward is logged under.
 Shapes: B responses, G groups, M rewards of the group that has most.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import chain, count, repeat
 from typing import Any, Protocol
 
 import numpy as np
@@ -81,7 +82,7 @@ class RewardBatch:
     def from_vectors(
         cls,
         vectors: Sequence[NamedScores],
-        groups: np.ndarray,
+        groups: Sequence[Hashable],
         length_B: Tensor,
         *,
         valid_B: Tensor | None = None,
@@ -89,34 +90,41 @@ class RewardBatch:
         """
         Args:
             vectors: the scores of each response; names may differ from group to group.
-            groups: (B,) group of each response, any values that can be compared.
+            groups: (B,) group of each response, any hashable values.
             length_B: its device is the batch's.
         """
-        _, group_B = np.unique(groups, return_inverse=True)
-        numbers = group_B.tolist()
-        names_G: list[dict[str, object]] = [{} for _ in range(max(numbers, default=-1) + 1)]
+        numbers = _numbered(groups)
+        names_G: list[tuple[str, ...] | None] = [None] * (max(numbers, default=-1) + 1)
+        mixed: set[int] = set()  # groups whose responses differ in their names or in the order of these
         for group, vector in zip(numbers, vectors, strict=True):
-            names_G[group].update(vector.scores)  # for the names, in the order in which they appear
+            names, known = tuple(vector.scores), names_G[group]
+            if known is None:
+                names_G[group] = names
+            elif names != known:
+                mixed.add(group)
+                names_G[group] = tuple(dict.fromkeys(known + names))
 
         width_G = np.array([len(names) for names in names_G], dtype=int)
         exists_GM = np.arange(width_G.max(initial=0)) < width_G[:, None]
+        group_B = np.array(numbers, dtype=int)
         exists_BM = exists_GM[group_B]
 
-        # Python meets each score once; a loop that fills the matrix cell by cell costs ten times as much.
+        # Python meets each response once, and each score only in groups that are mixed.
         scores: list[float | None] = []
-        weights: list[float] = []
         for group, vector in zip(numbers, vectors, strict=True):
-            scores += map(vector.scores.get, names_G[group])
-            weights += map(vector.weights.get, names_G[group], repeat(1.0))
-        rewards_BM, weights_BM = np.full(exists_BM.shape, np.nan), np.zeros(exists_BM.shape)
+            scores += map(vector.scores.get, names_G[group]) if group in mixed else vector.scores.values()
+        rewards_BM, weights_BM = np.full(exists_BM.shape, np.nan), exists_BM.astype(float)
         rewards_BM[exists_BM] = np.array(scores, dtype=float)  # None becomes NaN
-        weights_BM[exists_BM] = weights
+        if any(vector.weights for vector in vectors):
+            weights: list[float] = []
+            for group, vector in zip(numbers, vectors, strict=True):
+                weights += map(vector.weights.get, names_G[group], repeat(1.0))
+            weights_BM[exists_BM] = weights
 
-        families: dict[str, int] = {}
+        families: defaultdict[str, int] = defaultdict(count().__next__)
+        families_of = {names: [families[family(name)] for name in names] for names in dict.fromkeys(names_G)}
         family_GM = np.full(exists_GM.shape, -1)
-        family_GM[exists_GM] = [
-            families.setdefault(family(name), len(families)) for names in names_G for name in names
-        ]
+        family_GM[exists_GM] = list(chain.from_iterable(map(families_of.get, names_G)))
         return cls(
             rewards_BM=torch.from_numpy(rewards_BM),
             group_B=torch.from_numpy(group_B),
@@ -131,7 +139,7 @@ class RewardBatch:
     def from_columns(
         cls,
         columns: Mapping[str, Any],
-        groups: np.ndarray,
+        groups: Sequence[Hashable],
         length_B: Tensor,
         *,
         weights: Mapping[str, float] | None = None,
@@ -145,16 +153,15 @@ class RewardBatch:
         Raises:
             UserError: a column holds something else than numbers.
         """
-        _, group_B = np.unique(groups, return_inverse=True)
-        # Column by column in memory, as it is written.
-        rewards_MB = np.empty((len(columns), len(group_B)))
-        for row, (name, column) in enumerate(columns.items()):
-            rewards_MB[row] = _numbers(name, column)
+        group_B = torch.tensor(_numbered(groups))
+        rewards = np.empty((len(group_B), len(columns)))
+        for position, (name, column) in enumerate(columns.items()):
+            rewards[:, position] = _numbers(name, column)
         weights_M = torch.tensor([(weights or {}).get(name, 1.0) for name in columns], dtype=torch.float64)
-        rewards_BM = torch.from_numpy(rewards_MB).T
+        rewards_BM = torch.from_numpy(rewards)
         return cls(
             rewards_BM=rewards_BM,
-            group_B=torch.from_numpy(group_B),
+            group_B=group_B,
             length_B=length_B.cpu(),
             weights_BM=weights_M.expand(rewards_BM.shape),
             valid_B=None if valid_B is None else valid_B.cpu(),
@@ -164,6 +171,12 @@ class RewardBatch:
     def to(self, device: torch.device) -> "RewardBatch":
         tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **tensors)
+
+
+def _numbered(groups: Sequence[Hashable]) -> list[int]:
+    """Group of each response as an integer from 0, in the order in which they appear."""
+    number = {group: index for index, group in enumerate(dict.fromkeys(groups))}
+    return [number[group] for group in groups]
 
 
 def _numbers(name: str, column: Any) -> np.ndarray:

@@ -1,14 +1,17 @@
 """A batch in, advantages and metrics out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from rvpo_verl.core.advantage import Advantage, advantage
 from rvpo_verl.core.aggregations import AggregationContext
 from rvpo_verl.core.batch import RewardBatch
 from rvpo_verl.core.metrics import batch_metrics
+from rvpo_verl.core.schedule import value_at
 from rvpo_verl.core.settings import Settings
+from rvpo_verl.names import reward_of
 
 
 @dataclass(frozen=True)
@@ -39,5 +42,21 @@ def compute(
     """
     settings = settings or Settings()
     context = AggregationContext(settings.k, settings.beta, step, total_steps)
+    factors = {name: value_at(weight, step, total_steps) for name, weight in settings.weights.items()}
+    batch = _weighted(batch, factors)
     steps = advantage(batch, settings, context)
-    return Result(steps.advantage_B, batch_metrics(steps, batch, settings, context), steps)
+    metrics = batch_metrics(steps, batch, settings, context)
+    metrics |= {f"rvpo/{name}/scheduled_weight": float(factor) for name, factor in factors.items()}
+    return Result(steps.advantage_B, metrics, steps)
+
+
+def _weighted(batch: RewardBatch, factors: dict[str, float]) -> RewardBatch:
+    """The batch with the weights of some families, or of all families of a reward, multiplied."""
+    if not factors:
+        return batch
+    of_families = [factors.get(name, factors.get(reward_of(name), 1.0)) for name in batch.families]
+    # Cells of no family have index -1: the last factor, of cells without a reward.
+    factor_F = torch.tensor([*of_families, 1.0], dtype=torch.float64, device=batch.rewards_BM.device)
+    factor_BM = factor_F[batch.family_BM]
+    weights_BM = factor_BM if batch.weights_BM is None else batch.weights_BM * factor_BM
+    return replace(batch, weights_BM=weights_BM)

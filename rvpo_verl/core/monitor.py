@@ -4,7 +4,7 @@
                  never varies within a group is never learned, however long the training continues
     neglected    a reward falls while most of the others rise
     absent       no response has a reward: it applies to none of the data, or always fails
-    no_signal    no reward varies in any group, so that every advantage is 0
+    no_signal    no reward with a weight varies in any group, so that every advantage is 0
 
 Each is reported once a reward, in one line, and logged on every step as `rvpo/NAME/frozen` and
 `rvpo/NAME/neglected` (frozen, neglected) or `rvpo/no_signal`, 1 while they hold. docs/experiments.md says how often the
@@ -74,7 +74,10 @@ class Monitor:
 
     def _without_signal(self, metrics: dict[str, float]) -> tuple[dict[str, float], list[str]]:
         missing = {name: metrics.get(f"rvpo/{name}/missing") == 1 for name in _names(metrics)}
-        no_signal = all(missing.values()) or metrics.get("rvpo/constant_groups/share") == 1
+        no_signal = all(
+            gone or metrics[f"rvpo/{name}/constant_groups"] == 1 or metrics.get(f"rvpo/{name}/weight") == 0
+            for name, gone in missing.items()
+        )
         holds = {("absent", name): value for name, value in missing.items()} | {("no_signal", ""): no_signal}
         lines = []
         for key, value in holds.items():
@@ -97,9 +100,9 @@ class Monitor:
 
 
 NO_SIGNAL = (
-    f"rvpo: THIS TRAINING LEARNS NOTHING: for {PATIENCE} steps in a row no reward varied within any group, so that "
-    "every advantage was 0. Check that the rewards apply to the data (rvpo/NAME/missing), that sampling is random "
-    "(actor_rollout_ref.rollout.temperature), and whether the prompts are all too easy or too hard"
+    f"rvpo: THIS TRAINING LEARNS NOTHING: for {PATIENCE} steps in a row no reward with a weight varied in any group, "
+    "so that every advantage was 0. Check that the rewards apply to the data (rvpo/NAME/missing), that sampling is "
+    "random (actor_rollout_ref.rollout.temperature), and whether the prompts are all too easy or too hard"
 )
 
 

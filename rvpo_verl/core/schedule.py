@@ -1,4 +1,4 @@
-"""A number that changes with the trainer's global step: the risk coefficient k."""
+"""Numbers that change with the trainer's global step: the risk coefficient k, and weights of rewards."""
 
 import math
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ class Schedule:
         """
         if step is None:
             raise UserError(
-                f"k follows a {self.shape} schedule, but the global step is not known here: "
-                'set data.meta_info["global_steps"], or give algorithm.rvpo.k as a number'
+                f"k, or a weight, follows a {self.shape} schedule, but the global step is not known here: "
+                'set data.meta_info["global_steps"], or give a number in place of the schedule'
             )
         over = total_steps if self.over is None else self.over
         if over is None:
             raise UserError(
-                "k's schedule runs over the whole training, but its number of steps is not known here: "
+                "the schedule runs over the whole training, but its number of steps is not known here: "
                 'set data.meta_info["total_training_steps"], or give `over` as a number of steps'
             )
         progress = min(max(step - 1, 0) / max(over - 1, 1), 1.0)

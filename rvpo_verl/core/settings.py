@@ -1,6 +1,7 @@
 """What decides how rewards become advantages. `config.AdvantageConfig` is the same as a user writes it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from rvpo_verl.core.aggregations import Aggregation, softmin
@@ -25,5 +26,7 @@ class Settings:
     """Credit for rare successes of responses that lose nothing for them (`advantage.success_bonus`)."""
     center_groups: bool = True
     """Subtract each group's mean after the aggregation, so that a constant group receives 0."""
+    weights: Mapping[str, float | Schedule] = field(default_factory=dict)
+    """By family or reward: factors of the weights that the batch has, for weights that follow a schedule."""
     whitening: Whitening = "token"
     """Batch statistics over tokens (verl, GDPO), over responses, or no whitening."""

@@ -82,7 +82,9 @@ def run_demo(
     """
     _check(estimator, aggregation, steps, ranks)
     started = time.monotonic()
-    out = _prepare(Path("rvpo-demo") if out is None else out, estimator=estimator, steps=steps, seed=seed)
+    out = prepare_folder(
+        Path("rvpo-demo") if out is None else out, estimator=estimator, steps=steps, seed=seed
+    )
     plan = demo_plan.generated(seed, steps) if data is None else demo_plan.from_rlla(data, seed)
 
     warmed_up = policy.warmed_up_policy(
@@ -136,7 +138,7 @@ def _check(estimator: str, aggregation: str | None, steps: int, ranks: int) -> N
             raise UserError(f"{name}={value}; at least 1")
 
 
-def _prepare(out: Path, **settings: Any) -> Path:
+def prepare_folder(out: Path, **settings: Any) -> Path:
     """Make an empty folder. The folder of an earlier demo is emptied; any other one with files is refused."""
     out = out.resolve()
     marker = out / "demo.json"
@@ -185,6 +187,7 @@ def _task_overrides(plan: Plan, warmed_up: Path, out: Path, steps: int, seed: in
         "trainer.resume_mode=disable",
         f"trainer.default_local_dir={out / 'checkpoints'}",
         f"trainer.validation_data_dir={out / 'validation'}",
+        f"trainer.rollout_data_dir={out / 'rollouts'}",
     ]
 
 

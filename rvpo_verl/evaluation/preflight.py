@@ -4,7 +4,15 @@ from collections.abc import Mapping, Sequence
 
 from rvpo_verl.errors import UserError
 
-TASKS = ("healthbench", "healthbench_hard", "healthbench_consensus", "gpqa_diamond", "bfcl")
+TASKS = (
+    "healthbench",
+    "healthbench_hard",
+    "healthbench_consensus",
+    "gpqa_diamond",
+    "bfcl",
+    "ifeval",
+    "ifbench",
+)
 JUDGED = "healthbench"
 TIMEOUT = 120
 """Seconds. A server may compile on its first request."""

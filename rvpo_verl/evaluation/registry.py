@@ -2,6 +2,7 @@
 
 from inspect_ai.model import ModelAPI, modelapi
 
+from rvpo_verl.evaluation.instructions import ifbench, ifeval
 from rvpo_verl.evaluation.tasks import (
     bfcl,
     gpqa_diamond,
@@ -10,7 +11,16 @@ from rvpo_verl.evaluation.tasks import (
     healthbench_hard,
 )
 
-__all__ = ["bfcl", "gpqa_diamond", "healthbench", "healthbench_consensus", "healthbench_hard", "rlla"]
+__all__ = [
+    "bfcl",
+    "gpqa_diamond",
+    "healthbench",
+    "healthbench_consensus",
+    "healthbench_hard",
+    "ifbench",
+    "ifeval",
+    "rlla",
+]
 
 
 @modelapi(name="rlla")

@@ -52,6 +52,8 @@ def sample_scores(sample: "EvalSample") -> SampleScores | None:
     value = value_to_float()(score.value)
     groups = {("", OVERALL): value}
     groups |= {(kind, str(metadata[key])): value for key, kind in GROUPED_BY.items() if key in metadata}
+    # Our own scorers give further figures of the sample, each with its kind and name.
+    groups |= {(kind, name): figure for kind, name, figure in (score.metadata or {}).get("groups", ())}
     return SampleScores(groups)
 
 

@@ -2,18 +2,17 @@
 
 import inspect
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from rvpo_verl.attach.data_files import local_files
+from rvpo_verl.attach.dataset import NeedsModelError, open_dataset
 from rvpo_verl.attach.verl_config import rewards_config
 from rvpo_verl.config import RewardSpec
 from rvpo_verl.errors import ConfigError, UserError
-from rvpo_verl.files import open_parquet, read_rows
 from rvpo_verl.rewards.protocol import CallsServices, RequiresColumns
 from rvpo_verl.rewards.registry import resolve
 from rvpo_verl.rewards.sample import COLUMN_OF_ARGUMENT
@@ -98,69 +97,42 @@ def _facts(
         readers: who reads each column, by column.
         complaints, absent: filled with what is wrong, and with the files that are not here.
     """
-    calling = [reward for reward in rewards if isinstance(reward.function, CallsServices)]
-    rows, calls = 0, {reward.name: [] for reward in calling}
     files, not_here = local_files(config.data[key])
     absent += [f"data.{key}={file}" for file in not_here]
-    for file in files:
-        try:
-            rows += _inspect(file, f"data.{key}={file}", readers, calling, calls, complaints)
-        except UserError as error:
-            complaints.append(f"data.{key}: {error}")
-    if not_here:
+    if not files:
+        return None if not_here else DataFacts(0)
+    try:
+        count, table = open_dataset(config.data, key, files)
+    except NeedsModelError as error:
+        absent.append(f"data.{key}: {error}")
         return None
-    limit = config.data.get(f"{key.removesuffix('_files')}_max_samples", -1)
-    rows = min(rows, limit) if limit and limit > 0 else rows
-    return DataFacts(rows, {name: statistics.fmean(counts) for name, counts in calls.items() if counts})
+    except UserError as error:
+        complaints.append(f"data.{key}: {error}")
+        return None
+    calls = {}
+    if table is not None:
+        missing = [column for column in readers if not _has(table.features, column.split("."))]
+        complaints += [
+            f"data.{key}: no column {column}, which {readers[column]} reads; there are "
+            f"{', '.join(table.column_names)}"
+            for column in missing
+        ]
+        if not missing:
+            calls = _service_calls(table, readers, rewards)
+    return None if not_here else DataFacts(count, calls)
 
 
-def _inspect(
-    file: Path,
-    where: str,
-    readers: dict[str, str],
-    calling: list[_Reward],
-    calls: dict[str, list[float]],
-    complaints: list[str],
-) -> int:
-    """The number of rows of a file that verl can read: parquet, or JSON lines."""
-    if file.suffix == ".parquet":
-        parquet = open_parquet(file)
-        count, schema = parquet.metadata.num_rows, parquet.schema_arrow
-        missing = [column for column in readers if not _has_column(schema, column.split("."))]
-        found = schema.names
-        if not (calling and not missing):
-            rows = []
-        else:
-            rows = [
-                row
-                for _, row in read_rows(
-                    file, sorted({name.partition(".")[0] for name in readers} | {"data_source"})
-                )
-            ]
-    elif file.suffix in (".json", ".jsonl"):
-        rows = [row for _, row in read_rows(file)]
-        count, found = len(rows), sorted(rows[0]) if rows else []
-        missing = [column for column in readers if rows and not _has_key(rows[0], column.split("."))]
-    else:
-        raise UserError(f"{file}: verl reads .parquet, .json and .jsonl files")
-    complaints += [
-        f"{where}: no column {column}, which {readers[column]} reads; there are {', '.join(found)}"
-        for column in missing
-    ]
-    if not missing:
-        for reward in calling:
-            calls[reward.name] += reward.service_calls(rows)
-    return count
+def _service_calls(table: Any, readers: dict[str, str], rewards: list[_Reward]) -> dict[str, float]:
+    calling = [reward for reward in rewards if isinstance(reward.function, CallsServices)]
+    if not calling or not len(table):
+        return {}
+    read = {column.partition(".")[0] for column in readers} | {"data_source"}
+    rows = list(table.select_columns(sorted(read & set(table.column_names))))
+    return {reward.name: statistics.fmean(reward.service_calls(rows)) for reward in calling}
 
 
-def _has_key(row: Any, path: Sequence[str]) -> bool:
-    return not path or (isinstance(row, dict) and path[0] in row and _has_key(row[path[0]], path[1:]))
-
-
-def _has_column(fields: Any, path: Sequence[str]) -> bool:
-    """Whether a schema, or a struct type, has the field at `path`."""
-    names = fields.names if hasattr(fields, "names") else [each.name for each in fields]
-    if path[0] not in names:
-        return False
-    kind = fields.field(path[0]).type
-    return len(path) == 1 or (hasattr(kind, "num_fields") and kind.num_fields and _has_column(kind, path[1:]))
+def _has(features: Any, path: Sequence[str]) -> bool:
+    """Whether the columns of a table, or the fields of one, have the field at `path`."""
+    if not path:
+        return True
+    return isinstance(features, Mapping) and path[0] in features and _has(features[path[0]], path[1:])

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from rvpo_verl.plan.model import ModelShape
+from rvpo_verl.plan.workload import rollout_gpus
 
 GIB = 2**30
 """Cards are sold, and drivers report, in GiB."""
@@ -85,7 +86,12 @@ def estimate(config: DictConfig, shape: ModelShape, card_gb: float) -> Memory:
         + 2 * (8 * shape.hidden + 3 * shape.intermediate) / tp
         + LOGIT_BYTES * shape.vocabulary / tp
     )
-    kept = (0 if engine.param_offload else model) + (0 if engine.optimizer_offload else optimizer)
+    apart = rollout_gpus(config) and not config.actor_rollout_ref.get("hybrid_engine", True)
+    kept = (
+        0
+        if apart
+        else (0 if engine.param_offload else model) + (0 if engine.optimizer_offload else optimizer)
+    )
     weights = 2 * parameters / rollout.tensor_model_parallel_size
     reserved = rollout.gpu_memory_utilization * card_gb * GIB
     bytes_per_token = 2 * 2 * shape.layers * shape.kv_width / rollout.tensor_model_parallel_size

@@ -59,6 +59,11 @@ def make_plan(main: str, overrides: Sequence[str], card_gb: float, with_data: bo
 
 
 def _step_warnings(config: DictConfig, work: Workload) -> list[str]:
+    if work.steps == 0:
+        return [
+            f"not one step: rollout.total_rollout_steps={config.rollout.total_rollout_steps} prompts are fewer than "
+            f"the {work.prompts} of a step"
+        ]
     planned = config.trainer.total_training_steps
     if planned is None or work.steps is None or work.steps >= planned:
         return []

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.plan.data import DataFacts
@@ -34,13 +34,19 @@ def workload(config: DictConfig, train: DataFacts | None, validation: DataFacts 
         ConfigError: the data do not fill one step.
     """
     trainer, actor, rollout = config.trainer, config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
-    prompts = config.data.train_batch_size
+    asynchronous = "async_training" in config
+    prompts = _prompts(config)
     per_epoch = None if train is None else train.rows // prompts  # verl drops the last, smaller batch
     if per_epoch == 0:
         raise ConfigError(
-            f"data.train_batch_size={prompts}: the training files hold only {train.rows} rows, not one full batch"
+            f"{_PROMPTS[asynchronous]}={prompts}: the training files hold only {train.rows} rows, not one full batch"
         )
-    limits = [trainer.total_training_steps, None if per_epoch is None else per_epoch * trainer.total_epochs]
+    rollouts = OmegaConf.select(config, "rollout.total_rollout_steps")
+    limits = [
+        trainer.total_training_steps,
+        None if rollouts is None else rollouts // prompts,
+        None if per_epoch is None else per_epoch * trainer.total_epochs,
+    ]
     steps = min((limit for limit in limits if limit is not None), default=None)
     validations = _times(steps, trainer.test_freq)
     if validations is not None and trainer.val_before_train:
@@ -62,6 +68,29 @@ def workload(config: DictConfig, train: DataFacts | None, validation: DataFacts 
         checkpoints=_times(steps, trainer.save_freq),
         validations=validations,
     )
+
+
+_PROMPTS = {
+    False: "data.train_batch_size",
+    True: "ppo_mini_batch_size x require_batches x trigger_parameter_sync_step",
+}
+"""What makes the prompts of a step; of verl's fully asynchronous trainer, which counts a step where it hands its
+parameters over, and of the others."""
+
+
+def _prompts(config: DictConfig) -> int:
+    if "async_training" not in config:
+        return config.data.train_batch_size
+    minibatches = config.async_training.require_batches * config.async_training.trigger_parameter_sync_step
+    return config.actor_rollout_ref.actor.ppo_mini_batch_size * minibatches
+
+
+def rollout_gpus(config: DictConfig) -> int:
+    """GPUs that only generate; 0 where those of the training generate."""
+    pool = config.get("rollout")  # of the asynchronous trainers of `verl.experimental`
+    if pool is None and OmegaConf.select(config, "trainer.v1.trainer_mode") == "separate_async":
+        pool = config.actor_rollout_ref.rollout
+    return 0 if pool is None else pool.nnodes * pool.n_gpus_per_node
 
 
 def _times(steps: int | None, every: int) -> int | None:

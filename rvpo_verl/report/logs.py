@@ -5,6 +5,7 @@ A step may have several lines.
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,20 @@ def read_curves(*logs: Path) -> dict[str, Curve]:
         for number, row in read_rows(log):
             step, data = _parse(f"{log}, row {number}", row)
             steps += 1
-            for name, value in data.items():
-                points = metrics.setdefault(name, {})
-                if isinstance(value, int | float) and math.isfinite(value):
-                    points[step] = value
+            merge(metrics, step, data)
         if not steps:
             raise UserError(
                 f"{log}: no steps in it; expected a JSONL file of verl's file logger (trainer.logger=[file])"
             )
     return {name: sorted(points.items()) for name, points in metrics.items()}
+
+
+def merge(metrics: dict[str, dict[int, float]], step: int, data: Mapping[str, Any]) -> None:
+    """Adds what was logged for a step; what was there before of the same step and name is replaced."""
+    for name, value in data.items():
+        points = metrics.setdefault(name, {})
+        if isinstance(value, int | float) and math.isfinite(value):
+            points[step] = value
 
 
 def trained(curves: dict[str, Curve]) -> dict[str, Curve]:
@@ -59,6 +65,18 @@ def validated(curves: dict[str, Curve]) -> dict[str, dict[str, Curve]]:
         if match is not None and curve:
             found.setdefault(match["name"], {})[match["source"]] = curve
     return found
+
+
+def labels(runs: Sequence[Path]) -> list[str]:
+    """The name of each file or folder, with as many of its folders as it takes to tell them apart."""
+    paths = [Path(run).absolute() for run in runs]
+    names = [path if path.is_dir() else path.with_suffix("") for path in paths]
+    depth = 1
+    while True:
+        found = ["/".join(name.parts[-depth:]) for name in names]
+        if len(set(found)) == len(set(paths)) or depth >= max(len(name.parts) for name in names):
+            return found
+        depth += 1
 
 
 def _parse(where: str, row: Any) -> tuple[int, dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rvpo_verl.errors import UserError
-from rvpo_verl.report.logs import SCORE, Curve, read_curves, trained, validated
+from rvpo_verl.report.logs import SCORE, Curve, labels, read_curves, trained, validated
 
 K = "rvpo/k"
 CONSTANT = "rvpo/constant_groups/share"
@@ -37,7 +37,7 @@ def plot(logs: Sequence[Path], out: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    runs = [_read(log, label) for log, label in zip(logs, _labels(logs), strict=True)]
+    runs = [_read(log, label) for log, label in zip(logs, labels(logs), strict=True)]
     rewards = list(dict.fromkeys(name for run in runs for name in run.trained))
     rewards = rewards or list(dict.fromkeys(name for run in runs for name in run.validated))
     extras = {"k": [run.k for run in runs], "constant groups": [run.constant for run in runs]}
@@ -104,17 +104,6 @@ def _line(axis: Any, curve: Curve, **style: Any) -> None:
     if curve:
         single = {"marker": "o", "markersize": 4} if len(curve) == 1 else {}
         axis.plot(*zip(*curve, strict=True), **{"linewidth": 1.6, **single, **style})
-
-
-def _labels(logs: Sequence[Path]) -> list[str]:
-    """The name of each file, with as many of its folders as it takes to tell the files apart."""
-    logs = [Path(log) for log in logs]
-    depth = 1
-    while True:
-        labels = ["/".join(log.with_suffix("").parts[-depth:]) for log in logs]
-        if len(set(labels)) == len(set(logs)) or depth >= max(len(log.parts) for log in logs):
-            return labels
-        depth += 1
 
 
 def _read(log: Path, label: str) -> Run:

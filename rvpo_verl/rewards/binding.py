@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from rvpo_verl.config import RewardSpec
+from rvpo_verl.config import RewardSpec, base_weight
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.registry import resolve
 from rvpo_verl.rewards.sample import ARGUMENTS, Sample
@@ -49,8 +49,9 @@ class BoundReward:
         self.name, self.spec, self.origin = name, spec, found.origin
         if spec.executor == "process":
             offered = [argument for argument in offered if argument not in IN_THIS_PROCESS]
-        weights = spec.outputs or {name: spec.weight}
-        self.missing = {output: Score(None, weight) for output, weight in weights.items()}
+        weights = spec.weights(name).items()
+        self._weights = {output: base_weight(weight) for output, weight in weights}
+        self.missing = {output: Score(None, weight) for output, weight in self._weights.items()}
         """Its scores where it does not apply, or failed."""
         self.function = found.function
         self.is_async = is_async(found.function)
@@ -97,7 +98,7 @@ class BoundReward:
         if not isinstance(value, Mapping):
             if outputs is not None:
                 raise TypeError(f"returned {_kind(value)}, not a dict of its outputs {list(outputs)}")
-            return Reading({self.name: Score(_number(value, "returned"), self.spec.weight)})
+            return Reading({self.name: self._score(value, "returned", self._weights[self.name])})
 
         figures = value.figures if isinstance(value, Scores) else {}
         texts = {
@@ -116,15 +117,33 @@ class BoundReward:
             raise TypeError(f"returned a dict of texts alone, {sorted(texts)}; at least one number is needed")
         scores, wrong = {}, None
         for key in outputs or value:
-            name, weight = (key, outputs[key]) if outputs else (f"{self.name}/{key}", self.spec.weight)
+            name = key if outputs else f"{self.name}/{key}"
+            weight = self._weights[key if outputs else self.name]
             scores[name] = Score(None, weight)
             try:
                 if key not in value:
                     raise ValueError(f"returned no {key!r}; return None where it does not apply")
-                scores[name] = _score(value[key], key, weight)
+                scores[name] = self._score(value[key], f"{key}: returned", weight)
             except (TypeError, ValueError, OverflowError) as error:
                 wrong = wrong or error
         return Reading(scores or self.missing, wrong, texts, figures)
+
+    def _score(self, value: Any, returned: str, weight: float) -> Score:
+        """A value that the function returned, weighted by the configuration."""
+        given = value if isinstance(value, Score) else None
+        if given is not None:
+            own = _number(given.weight, f"{returned} with the weight")
+            if own < 0:
+                raise ValueError(f"{returned} with the weight {own}; accepted: at least 0")
+            value, weight = given.value, weight * own
+        number = None if value is None else _number(value, returned)
+        worth = self.spec.otherwise
+        if self.spec.only_if and number is not None and number < worth:
+            raise ValueError(
+                f"{returned} {number:g}, less than the {worth:g} that it is worth where only_if does not hold: set "
+                f"reward.rvpo.rewards.{self.name}.otherwise to its lowest value"
+            )
+        return Score(number, weight) if given is None else replace(given, value=number, weight=weight)
 
     def _check_kind(self) -> None:
         """
@@ -197,17 +216,6 @@ def _fixed_by_partial(function: Any) -> set[str]:
 
 def _has_name(parameter: inspect.Parameter) -> bool:
     return parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-
-
-def _score(value: Any, key: str, weight: float) -> Score:
-    """What a dict holds under `key`, weighted by the configuration."""
-    if not isinstance(value, Score):
-        return Score(None if value is None else _number(value, f"{key}: returned"), weight)
-    own = _number(value.weight, f"{key}: returned with the weight")
-    if own < 0:
-        raise ValueError(f"{key}: returned with the weight {own}; accepted: at least 0")
-    number = None if value.value is None else _number(value.value, f"{key}: returned")
-    return replace(value, value=number, weight=weight * own)
 
 
 def _number(value: Any, what: str) -> float:

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -57,6 +57,8 @@ class Scorer:
         in_process = any(reward.spec.executor == "process" for reward in self.rewards)
         self._processes = Processes() if in_process else None
         self._threads = Threads(max(THREADS, 2 * len(self.rewards)))
+        self._conditions = {name for reward in self.rewards for name in reward.spec.only_if or ()}
+        """The rewards that others depend on."""
         self.failed: Counter[tuple[str, str]] = Counter()
         """Calls that failed, by reward and type of the exception."""
 
@@ -132,8 +134,26 @@ class Scorer:
             if reading.error is not None:
                 error = reading.error
                 kind = error.kind if isinstance(error, RaisedInProcess) else type(error).__name__
-                failures[reward.name] = self._count(reward, kind, f"{kind}: {message_of(error)}", error)
-        return RewardVector(scores, weights, failures, disagreements, texts, figures)
+                cause = f"{kind}: {message_of(error)}"
+                if "signal only works in main thread" in cause:
+                    cause += f"; set reward.rvpo.rewards.{reward.name}.executor=process"
+                failures[reward.name] = self._count(reward, kind, cause, error)
+        vector = RewardVector(scores, weights, failures, disagreements, texts, figures)
+        self._apply_conditions(vector, readings)
+        return vector
+
+    def _apply_conditions(self, vector: RewardVector, readings: Sequence[Reading]) -> None:
+        """Changes the scores of each reward with `only_if`, by what the other rewards returned."""
+        if not self._conditions:
+            return
+        returned = {name: vector.value(name) for name in self._conditions}
+        for reward, reading in zip(self.rewards, readings, strict=True):
+            condition = [(returned[name], least) for name, least in (reward.spec.only_if or {}).items()]
+            unknown = any(value is None for value, _ in condition)
+            if unknown or any(value < least for value, least in condition):
+                for name in reading.scores:
+                    if vector.scores[name] is not None:
+                        vector.scores[name] = None if unknown else reward.spec.otherwise
 
     async def _read(self, reward: BoundReward, sample: Sample) -> Reading:
         if not reward.applies(sample):

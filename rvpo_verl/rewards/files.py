@@ -18,9 +18,10 @@ COLUMNS = {
     "data_source": str,
     "extra_info": dict,
     "messages": list,
+    "turns": list,
 }
 """Columns and their types; an optional one may be absent or null."""
-ABSENT = frozenset(ARGUMENTS) - frozenset(COLUMNS)
+ABSENT = frozenset(ARGUMENTS) - frozenset(COLUMNS) - {"last_turn"}
 """Arguments of rewards that a file cannot provide."""
 BATCH_SIZE = 256
 """Responses scored concurrently."""

@@ -5,6 +5,9 @@ process, as `signal.alarm` does. A timeout ends the process, and with it the wor
 """
 
 import asyncio
+import multiprocessing
+import os
+import threading
 from functools import cache
 from typing import Any
 
@@ -40,10 +43,9 @@ class Processes:
             raise ConfigError(
                 f'executor: process needs {error.name}, which is not installed: pip install "rvpo-verl[process]"'
             ) from None
-        import multiprocessing
-
         # A fork would copy the locks of other threads; workers of Ray have many.
-        self._pool = ProcessPool(max_workers=PROCESSES, context=multiprocessing.get_context("spawn"))
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPool(max_workers=PROCESSES, context=context, initializer=_end_with_parent)
 
     async def run(
         self, function: str, values: list[Any], keywords: dict[str, Any], timeout: float | None
@@ -63,6 +65,18 @@ class Processes:
             raise
         except Exception as error:  # of the pool: a process that died, arguments that cannot be pickled
             return None, error
+
+
+def _end_with_parent() -> None:
+    """A reward that computes for ever would otherwise outlive a worker that is killed, and its timeout."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 _resolve = cache(resolve)

@@ -33,11 +33,15 @@ class Rubric:
         extra_info: Mapping[str, Any],
         reward_router_address: str | None = None,
         reward_workers: int = 1,
+        turns: Sequence[Mapping[str, Any]] = (),
         global_step: int | None = None,
         *,
         judge: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     ) -> Scores:
         """Scores by `CATEGORY/NUMBER`: 1 is good and 0 is bad, whatever the polarity. Failed verdicts are missing.
+
+        Of several turns the last one that the model wrote is the answer; the turns before it, with what tools returned,
+        are the end of the conversation.
 
         Args:
             judge: `rvpo_verl.judge.config.JudgeConfig`, a list of them, or one of these for each of several categories.
@@ -47,6 +51,9 @@ class Rubric:
             ConfigError: the judge's configuration cannot work.
         """
         criteria, figures = read_rubric(extra_info), Figures()
+        before = max((n for n, turn in enumerate(turns) if turn["role"] == "assistant"), default=0)
+        if before:
+            messages, response = [*(messages or ()), *turns[:before]], turns[before]["content"]
         judges = _judges(_frozen(judge), reward_workers, reward_router_address)
         judgements = await judges.judge(messages, response, criteria, figures=figures, step=global_step)
         scores: dict[str, Score | str] = {}

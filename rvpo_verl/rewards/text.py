@@ -1,12 +1,14 @@
 """Rule rewards on the text itself: is it short enough, and does it match a pattern?"""
 
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from functools import lru_cache
 
 import regex as engine
 
 
-def length(response_ids: Sized, max_length: int, buffer: int) -> float:
+def length(
+    response_ids: Sized, max_length: int, buffer: int, response_mask: Iterable[int] | None = None
+) -> float:
     """0 for short responses, falling to -1 over the last `buffer` tokens before `max_length`.
 
         min(0, max(-1, (max_length - buffer - n) / buffer)),   n = len(response_ids)
@@ -15,6 +17,7 @@ def length(response_ids: Sized, max_length: int, buffer: int) -> float:
 
     Args:
         response_ids: the tokens of the response, without padding: a list or a one-dimensional tensor.
+        response_mask: 1 for the tokens that the model wrote, which alone are counted; by default it wrote all.
         max_length: tokens from which on the reward is -1.
         buffer: tokens over which it falls; 1 for a step.
 
@@ -26,13 +29,14 @@ def length(response_ids: Sized, max_length: int, buffer: int) -> float:
             raise ValueError(f"{name}={value!r}; accepted: an integer number of tokens")
     if not 1 <= buffer <= max_length:
         raise ValueError(f"buffer={buffer}, max_length={max_length}; accepted: 1 <= buffer <= max_length")
-    return min(0.0, max(-1.0, (max_length - buffer - len(response_ids)) / buffer))
+    n = len(response_ids) if response_mask is None else sum(map(bool, response_mask))
+    return min(0.0, max(-1.0, (max_length - buffer - n) / buffer))
 
 
 def regex(
     response: str, pattern: str, *, must_match: bool = True, full: bool = False, timeout_s: float = 1.0
 ) -> float:
-    """1 if the pattern is found in the response, else 0; the reverse with `must_match=False`.
+    """1 if the pattern is found in what the model wrote, else 0; the reverse with `must_match=False`.
 
     Args:
         pattern: in the syntax of the `regex` package; flags are written in it, `(?i)` for instance.

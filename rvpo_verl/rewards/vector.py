@@ -14,7 +14,7 @@ from rvpo_verl.names import reward_of
 KEY = "rvpo_rewards"
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: that doubles what it costs to make one, thousands of times a step
 class RewardVector:
     scores: dict[str, float | None]
     """Score by name, None where missing: not applicable, or failed."""
@@ -32,13 +32,24 @@ class RewardVector:
 
     def dumps(self) -> str:
         weights = {name: weight for name, weight in self.weights.items() if weight != 1}
-        return orjson.dumps({**vars(self), "weights": weights}).decode()
+        values = {**vars(self), "weights": weights}
+        return orjson.dumps(
+            {key: value for key, value in values.items() if value or key == "scores"}
+        ).decode()
 
     @classmethod
     def loads(cls, text: str) -> "RewardVector":
-        # verl may have put it into an array of strings, whose elements orjson does not take for text.
-        return cls(**orjson.loads(text.encode()))
+        return cls(**orjson.loads(text))
 
     def of(self, reward: str) -> dict[str, float | None]:
         """The scores of a reward that names them itself."""
         return {name: score for name, score in self.scores.items() if reward_of(name) == reward}
+
+    def value(self, name: str) -> float | None:
+        """A reward as one number: its score, or the weighted mean of the scores that it names itself. None where it is
+        missing."""
+        if name in self.scores:
+            return self.scores[name]
+        present = {key: score for key, score in self.of(name).items() if score is not None}
+        weight = sum(self.weights[key] for key in present)
+        return sum(self.weights[key] * score for key, score in present.items()) / weight if weight else None

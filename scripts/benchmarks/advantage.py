@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.rows import Row, median_ms, medians_ms
-from rvpo_verl.core import AggregationContext, RewardBatch, Settings, compute
+from rvpo_verl.core import AggregationContext, RewardBatch, Settings
 from rvpo_verl.core.advantage import advantage, broadcast
-from rvpo_verl.rewards.vector import RewardVector
+from rvpo_verl.rewards.vector import KEY, RewardVector
 
 
 @dataclass(frozen=True)
@@ -28,43 +28,41 @@ class Workload:
     G: int
     T: int
     ragged: bool = False
-    """Groups have 5 to M rewards, and a twentieth of the scores is missing."""
+    """Groups have 5 to M rewards of their own, and a twentieth of the scores is missing."""
     peer_repeats: int = 3
-    at_least: float | None = None
-    """Aim: times faster than GDPO."""
-    writes: float | None = None
-    """Aim: times the time of writing the output once."""
+    columns_at_least: float | None = None
+    """Aim of the whole call with `reward_keys`: times faster than GDPO."""
+    vectors_at_least: float | None = None
+    """The same with reward vectors."""
 
     def __str__(self) -> str:
         rewards = f"5..{self.M}" if self.ragged else self.M
         return f"({self.B}, {rewards}, {self.G}, {self.T})"
 
 
+# The largest first: on a virtual machine, memory that no process has touched before is several times slower.
 WORKLOADS = [
-    Workload(2048, 2, 4, 1024),
-    Workload(1536, 17, 16, 2048, at_least=100, writes=2),
-    Workload(1536, 17, 16, 2048, ragged=True, at_least=100, writes=2),
     # GDPO needs half a minute here; one call is enough to see the difference.
-    Workload(16384, 17, 16, 2048, peer_repeats=1, at_least=100, writes=2),
+    Workload(16384, 17, 16, 2048, peer_repeats=1, columns_at_least=60, vectors_at_least=35),
+    Workload(1536, 17, 16, 2048),
+    Workload(1536, 17, 16, 2048, ragged=True),
+    Workload(2048, 2, 4, 1024, columns_at_least=40),
 ]
 LARGE = Workload(131072, 17, 16, 2048)
 LARGE_MEMORY_GB = 24
 REPEATS = 9
 
-MASK = "the mask to read is int64, twice the output's size: that makes 1.4 writes of it; the rest is float64 on B × M"
-JSON = "most of it is reading the rewards, a kilobyte of JSON a response, which GDPO is given as arrays"
-
 
 class Batch:
-    """One batch, as tensors, and as verl and a reward manager represent it."""
+    """One batch, as tensors, and as verl hands it to an estimator."""
 
-    def __init__(self, workload: Workload, device: str):
+    def __init__(self, workload: Workload, device: str = "cpu"):
         rng = np.random.default_rng(0)
         B, M, G, T = workload.B, workload.M, workload.G, workload.T
         groups = B // G
         rewards_BM = rng.integers(0, 2, (B, M)).astype(float)
         if workload.ragged:
-            width_G = rng.integers(5, M + 1, groups)
+            width_G = rng.integers(min(5, M), M + 1, groups)
             exists_BM = (np.arange(M) < width_G[:, None]).repeat(G, axis=0)
             rewards_BM[~exists_BM | (rng.random((B, M)) < 0.05)] = np.nan
         self.rewards_BM = torch.tensor(rewards_BM, device=device)
@@ -72,47 +70,76 @@ class Batch:
         length_B = torch.as_tensor(rng.integers(1, T + 1, B), device=device)
         # int64, as verl has it
         self.mask_BT = (torch.arange(T, device=device) < length_B[:, None]).long()
-        self.uid_B = np.array([f"prompt {group}" for group in self.group_B.tolist()], dtype=object)
+        # As long as verl's uids.
+        self.uid_B = np.array([f"{group:036d}" for group in self.group_B.tolist()], dtype=object)
         self.names = [f"criterion_{index}" for index in range(M)]
+        self._ragged = workload.ragged
 
-    def vectors(self) -> list[str]:
-        rows = [
-            {name: score for name, score in zip(self.names, row, strict=True) if score == score}
-            for row in self.rewards_BM.tolist()
-        ]
-        return [RewardVector(scores, dict.fromkeys(scores, 1.0)).dumps() for scores in rows]
+    def vectors(self) -> np.ndarray:
+        """The managers' text; in a ragged batch each group has names of its own."""
+        texts = []
+        for group, row in zip(self.group_B.tolist(), self.rewards_BM.tolist(), strict=True):
+            prefix = f"rubric/{group}_" if self._ragged else ""
+            scores = {
+                prefix + name: score for name, score in zip(self.names, row, strict=True) if score == score
+            }
+            texts.append(RewardVector(scores, dict.fromkeys(scores, 1.0)).dumps())
+        return np.array(texts, dtype=object)
 
-    def rvpo(self) -> Tensor:
+    def core(self) -> Tensor:
+        """The equations alone."""
         batch = RewardBatch(self.rewards_BM, self.group_B, self.mask_BT.sum(dim=1))
         return broadcast(advantage(batch, Settings(), AggregationContext()).advantage_B, self.mask_BT)
 
-    def whole_step(self, vectors: list[str]) -> Tensor:
-        """All that a trainer pays: from the managers' text to advantages and metrics."""
-        scores = [RewardVector.loads(vector) for vector in vectors]
-        batch = RewardBatch.from_vectors(scores, self.uid_B, self.mask_BT.sum(dim=1))
-        return broadcast(compute(batch, step=1, total_steps=1).advantages_B, self.mask_BT)
+    def with_columns(self) -> Callable[[], Any]:
+        """verl's whole call, rewards as columns of numbers: configuration, advantages, metrics."""
+        return self._verl("rvpo", self._columns(), {"rvpo": {"reward_keys": self.names}})
+
+    def with_vectors(self) -> Callable[[], Any]:
+        """The same, rewards as the `rvpo` manager reports them: JSON."""
+        return self._verl("rvpo", {KEY: self.vectors()}, {"rvpo": {}})
 
     def gdpo(self) -> Callable[[], Any]:
-        from verl.trainer.ppo.core_algos import compute_gdpo_outcome_advantage
+        """The same call for verl's GDPO."""
+        return self._verl("gdpo", self._columns(), {"gdpo_reward_keys": self.names})
 
-        columns = dict(zip(self.names, self.rewards_BM.T.cpu().numpy(), strict=True))
+    def _columns(self) -> dict[str, np.ndarray]:
+        return dict(zip(self.names, self.rewards_BM.T.cpu().numpy().copy(), strict=True))
+
+    def _verl(
+        self, estimator: str, columns: dict[str, np.ndarray], algorithm: dict[str, Any]
+    ) -> Callable[[], Any]:
+        from omegaconf import OmegaConf
+        from tensordict import TensorDict
+        from verl import DataProto
+        from verl.trainer.ppo import ray_trainer
+
         prompts_B1 = torch.ones_like(self.mask_BT[:, :1])
-        arguments = {
+        tensors = {
             "token_level_rewards": torch.zeros(self.mask_BT.shape, device=self.mask_BT.device),
             "response_mask": self.mask_BT,
-            "index": self.uid_B,
-            "config": {"gdpo_reward_keys": self.names},
-            "non_tensor_batch": columns,
-            "batch": {
-                "prompts": prompts_B1,
-                "attention_mask": torch.cat([prompts_B1, self.mask_BT], dim=1),
-            },
+            "prompts": prompts_B1,
+            "attention_mask": torch.cat([prompts_B1, self.mask_BT], dim=1),
         }
-        return lambda: compute_gdpo_outcome_advantage(**arguments)
+        data = DataProto(
+            batch=TensorDict(tensors, batch_size=len(self.mask_BT)),
+            non_tensor_batch={"uid": self.uid_B, **columns},
+        )
+        config = OmegaConf.create({"adv_estimator": estimator, **algorithm})
+
+        def call() -> None:
+            ray_trainer.compute_advantage(data, estimator, config=config)
+            # The advantages belong to the batch, and would be there already when the next call is measured.
+            data.batch.pop("advantages")
+            data.batch.pop("returns")
+
+        return call
 
 
 def measure(device: str) -> list[Row]:
-    _fresh_memory()
+    fresh_memory()
+    for call in (Batch.with_columns, Batch.with_vectors):
+        call(Batch(Workload(16, 2, 4, 8), device))()  # what is loaded on first use
     rows = []
     for workload in WORKLOADS:
         rows += _measure(workload, device)
@@ -121,38 +148,52 @@ def measure(device: str) -> list[Row]:
 
 def _measure(workload: Workload, device: str) -> list[Row]:
     batch = Batch(workload, device)
-    write_once = partial(torch.full, batch.mask_BT.shape, 1.0, device=device)
-    ours, write = medians_ms([batch.rvpo, write_once], REPEATS, device)
-    step = median_ms(partial(batch.whole_step, batch.vectors()), REPEATS, device)
+    write = partial(torch.full, batch.mask_BT.shape, 1.0, device=device)
+    columns, vectors = batch.with_columns(), batch.with_vectors()
     output = batch.mask_BT.numel() * torch.float32.itemsize
-    extra = max(_peak_bytes(batch.rvpo, device) / output - 1, 0.0)
-    gdpo = median_ms(batch.gdpo(), workload.peer_repeats, device, warm_up=0)
-    calls = f"GDPO: {workload.peer_repeats} calls"
-    bound = f"memory: writing the output once and doing nothing else is {gdpo / write:.0f}× faster than GDPO"
-    gdpo_row = partial(Row, unit="ms", peer=gdpo, peer_name="GDPO", at_least=workload.at_least)
+    # First, while no memory is left over from other calls.
+    memory = {
+        what: peak_bytes(call, device) / output for what, call in (("columns", columns), ("vectors", vectors))
+    }
+    core_ms, write_ms, columns_ms, vectors_ms = medians_ms(
+        [batch.core, write, columns, vectors], REPEATS, device
+    )
+    gdpo_ms = median_ms(batch.gdpo(), workload.peer_repeats, device, warm_up=0)
+    gdpo = partial(Row, unit="ms", peer=gdpo_ms, peer_name="GDPO")
+    writes = partial(Row, unit="ms", peer=write_ms, peer_name="torch.full", at_most=2)
+    calls = f"verl's `compute_advantage`; GDPO through the same, {workload.peer_repeats} calls"
     return [
-        gdpo_row(f"advantage + broadcast {workload}", ours, remark=calls, if_missed=bound),
-        Row(
-            "… against writing its output once",
-            ours,
-            "ms",
-            write,
-            "write",
-            at_most=workload.writes,
-            if_missed=MASK,
+        gdpo(
+            f"whole call, reward_keys {workload}",
+            columns_ms,
+            at_least=workload.columns_at_least,
+            remark=calls,
         ),
-        Row("… memory beside the output", extra, "outputs", at_most=1),
-        gdpo_row("… whole step, with JSON and metrics", step, if_missed=JSON),
+        gdpo(f"whole call, vectors in JSON {workload}", vectors_ms, at_least=workload.vectors_at_least),
+        gdpo("… equations and broadcast alone", core_ms),
+        writes("… whole call, reward_keys, against writing an output of that size once", columns_ms),
+        Row(
+            "… memory of the call with reward_keys, its result included",
+            memory["columns"],
+            "outputs",
+            at_most=1.5,
+        ),
+        Row(
+            "… memory of the call with vectors, its result included",
+            memory["vectors"],
+            "outputs",
+            at_most=1.5,
+        ),
     ]
 
 
 def _large(device: str) -> Row:
     batch = Batch(LARGE, device)
-    gigabytes = (_peak_bytes(batch.rvpo, device) + batch.mask_BT.nbytes) / 2**30
+    gigabytes = (peak_bytes(batch.core, device) + batch.mask_BT.nbytes) / 2**30
     return Row(f"memory with mask and output {LARGE}", gigabytes, "GB", at_most=LARGE_MEMORY_GB)
 
 
-def _fresh_memory() -> None:
+def fresh_memory() -> None:
     """Makes glibc give every tensor of a megabyte or more separate memory, and return it when it is freed.
 
     As in training, where a step comes once in a minute and its memory is cold; repeating it in the same
@@ -163,7 +204,7 @@ def _fresh_memory() -> None:
         mallopt(M_MMAP_THRESHOLD, 2**20)
 
 
-def _peak_bytes(call: Callable[[], Any], device: str) -> int:
+def peak_bytes(call: Callable[[], Any], device: str = "cpu") -> int:
     """Memory that a call needs at its peak beyond what was there before, its result included."""
     gc.collect()
     if device != "cpu":
@@ -171,6 +212,7 @@ def _peak_bytes(call: Callable[[], Any], device: str) -> int:
         before = torch.cuda.memory_allocated()
         call()
         return torch.cuda.max_memory_allocated() - before
+    ctypes.CDLL(None).malloc_trim(0)  # what glibc keeps of earlier calls would not be counted
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak becomes what is in use now
     before = _status_bytes("VmHWM")
     call()

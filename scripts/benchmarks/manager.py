@@ -1,9 +1,10 @@
 """The reward manager: what it adds to the reward functions, and whether these block the event loop."""
 
 import asyncio
+import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,26 @@ from rvpo_verl.cpu.policy import build_tokenizer
 from rvpo_verl.cpu.tasks import Row as Task
 from rvpo_verl.cpu.tasks import generate, ground_truth
 from rvpo_verl.rewards.call import Sample, Scorer
+from rvpo_verl.rewards.processes import PROCESSES
 from rvpo_verl.rewards.tool_calling import tool_call_correctness, tool_call_format
 from rvpo_verl.schema import parse
 
 RESPONSES = 512
 SLOW_REWARDS, RESPONSES_AT_ONCE = 17, 8
+RESPONSES_COMPUTED = 1536
+TICK = 0.001
+"""Seconds; a loop that did not sleep at all would take a core from the rewards."""
 SLOW = slow_rewards.__file__
 TOOL_CALLING = {"tool_call_format": {}, "tool_call_correctness": {}}
+
+
+def of_ours(responses: int) -> Callable[[], Any]:
+    """Scores so many responses by two rewards, all at once."""
+    tasks = generate(responses, seed=0, split="train")
+    tokenizer = build_tokenizer([ground_truth(task) for task in tasks], merges=400)
+    batches = [_as_verl(task, tokenizer) for task in tasks]
+    ours, _ = _managers(tokenizer)
+    return lambda: asyncio.run(_run_all(ours, batches))
 
 
 def measure() -> list[Row]:
@@ -65,6 +79,7 @@ def measure() -> list[Row]:
         ),
         *_waiting(),
         *_stalls(),
+        *_processes(),
     ]
 
 
@@ -94,38 +109,84 @@ def _stalls() -> list[Row]:
     in_threads = _longest_gap(lambda _: asyncio.to_thread(slow_rewards.compute, ""), [None] * calls)
     what = "longest stall of the event loop, rewards that"
     in_the_loop = f"10 ms is one reward; in the loop it would be {10 * calls} ms"
-    one_thread = (
-        "the interpreter runs one thread at a time, each for 5 ms: use processes for rewards that compute"
-    )
     return [
         Row(f"{what} wait", ours("sleep"), "ms", at_most=10, remark=in_the_loop),
         Row(
-            f"{what} compute in Python",
+            f"{what} compute in Python, in threads",
             ours("compute"),
             "ms",
             in_threads,
             "asyncio.to_thread",
-            remark=one_thread,
+            remark="the interpreter runs one thread at a time, each for 5 ms; use executor: process",
+        ),
+    ]
+
+
+def _processes() -> list[Row]:
+    """A reward that computes for 10 ms in Python, with `executor: process`."""
+    scorer = _slow("compute", rewards=1, executor="process")
+    samples = [Sample("")] * RESPONSES_COMPUTED
+
+    async def run() -> tuple[float, float, float]:
+        await _all(scorer.score, samples[:8])  # starts the processes
+        started = time.perf_counter()
+        await _all(scorer.score, samples)
+        return time.perf_counter() - started, *await _gaps_while(arriving())
+
+    async def arriving() -> None:
+        scored = []
+        for sample in samples:
+            scored.append(asyncio.ensure_future(scorer.score(sample)))
+            await asyncio.sleep(TICK)
+        await asyncio.gather(*scored)
+
+    seconds, waited, computed = asyncio.run(run())
+    processes = min(PROCESSES, os.cpu_count() or 1)
+    ideal = RESPONSES_COMPUTED * 0.01 / processes
+    return [
+        Row(
+            f"{RESPONSES_COMPUTED:,} responses, a reward that computes for 10 ms, in {PROCESSES} processes",
+            seconds,
+            "s",
+            ideal,
+            f"10 ms each on {processes} cores",
+            at_most=1.15,
+        ),
+        Row(
+            "… longest stall of the event loop, a response a millisecond",
+            waited,
+            "ms",
+            at_most=20,
+            remark=f"the loop itself computed for {computed:.2g} ms at most",
         ),
     ]
 
 
 def _longest_gap(call: Callable[[Any], Any], arguments: list[Any]) -> float:
-    async def run() -> float:
-        working = asyncio.ensure_future(_all(call, arguments))
-        longest, last = 0.0, time.perf_counter()
-        while not working.done():
-            await asyncio.sleep(0)
-            now = time.perf_counter()
-            longest, last = max(longest, now - last), now
-        return 1e3 * longest
-
-    return statistics.median(asyncio.run(run()) for _ in range(5))
+    return statistics.median(asyncio.run(_gaps_while(_all(call, arguments)))[0] for _ in range(5))
 
 
-def _slow(function: str) -> Scorer:
-    rewards = {f"reward_{index}": {"function": f"{SLOW}:{function}"} for index in range(SLOW_REWARDS)}
-    return Scorer(parse(RewardsConfig, {"rewards": rewards}, "rewards"))
+async def _gaps_while(work: Coroutine[Any, Any, None]) -> tuple[float, float]:
+    """
+    Returns:
+        The longest time in milliseconds for which the event loop did not come back while it did the work, and the
+        longest that it computed without coming back. The second does not depend on what else the machine does.
+    """
+    working = asyncio.ensure_future(work)
+    gaps, last = [], (time.perf_counter(), time.thread_time())
+    while not working.done():
+        await asyncio.sleep(TICK)
+        now = time.perf_counter(), time.thread_time()
+        gaps.append((now[0] - last[0] - TICK, now[1] - last[1]))
+        last = now
+    await working
+    waited, computed = (1e3 * max(gap) for gap in zip(*gaps, strict=True))
+    return waited, computed
+
+
+def _slow(function: str, rewards: int = SLOW_REWARDS, **options: Any) -> Scorer:
+    spec = {"function": f"{SLOW}:{function}", **options}
+    return Scorer(parse(RewardsConfig, {"rewards": {f"reward_{i}": spec for i in range(rewards)}}, "rewards"))
 
 
 def _managers(tokenizer: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.rows import Row, median_ms, medians_ms
 from rvpo_verl.cpu.tasks import Flaws, generate, ground_truth
+from rvpo_verl.cpu.tasks import Row as Task
 from rvpo_verl.data.rlla import read_rlla
 from rvpo_verl.rewards.tool_calling import tool_call_correctness, tool_call_format
 
@@ -76,6 +77,9 @@ SIZES = (10**3, 10**4, 10**5, 10**6, 10**7)
 MEGABYTE = 10**6
 
 
+KINDS = ("right answers", "right answers, written differently", "flawed answers")
+
+
 def measure(rlla: Path | None) -> list[Row]:
     """
     Args:
@@ -86,18 +90,23 @@ def measure(rlla: Path | None) -> list[Row]:
         sources["RLLA"] = read_rlla(rlla)[:ROWS]
     rows = []
     for source, tasks in sources.items():
-        rng, flaws = random.Random(0), Flaws(tasks)
-        truths = [ground_truth(task) for task in tasks for _ in range(GROUP)]
-        kinds = {
-            "right answers": truths,
-            "right answers, written differently": [truth.replace('": ', '" : ') for truth in truths],
-            "flawed answers": [flaws.demonstration(task, rng) for task in tasks for _ in range(GROUP)],
-        }
-        for kind, answers in kinds.items():
-            rows.append(_throughput(f"{source}: {kind}", answers, truths))
+        for kind in KINDS:
+            rows.append(_throughput(f"{source}: {kind}", *answers(kind, tasks)))
     hostile = [shape(20_000) for shape in HOSTILE.values()]
     rows.append(_throughput("hostile answers of 20 kB", hostile, [GROUND_TRUTH] * len(hostile)))
     return rows + _hostile()
+
+
+def answers(kind: str, tasks: Sequence[Task] | None = None) -> tuple[list[str], list[str]]:
+    """Answers of one of `KINDS`, and their ground truths."""
+    tasks = tasks or generate(ROWS, seed=0, split="train")
+    truths = [ground_truth(task) for task in tasks for _ in range(GROUP)]
+    if kind == KINDS[0]:
+        return truths, truths
+    if kind == KINDS[1]:
+        return [truth.replace('": ', '" : ') for truth in truths], truths
+    rng, flaws = random.Random(0), Flaws(tasks)
+    return [flaws.demonstration(task, rng) for task in tasks for _ in range(GROUP)], truths
 
 
 def _throughput(what: str, answers: Sequence[str], truths: Sequence[str]) -> Row:

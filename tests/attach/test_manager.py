@@ -1,6 +1,7 @@
 """The manager as verl's reward workers build and call it, on batches as verl's agent loops make them."""
 
 import asyncio
+import gc
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls
 from verl.trainer.ppo.metric_utils import process_validation_metrics
 from verl.trainer.ppo.reward import load_reward_manager
 
+from rvpo_verl.attach.group_filter import add_digest
 from rvpo_verl.attach.manager import ABSENT
 from rvpo_verl.config import RewardsConfig
 from rvpo_verl.errors import ConfigError
@@ -31,7 +33,7 @@ def correct(response, ground_truth):
     return ground_truth in response
 
 def sees(response, messages, ground_truth, data_source, extra_info, response_ids, tokenizer,
-         reward_router_address, reward_model_tokenizer, reward_workers):
+         global_step, validate, reward_router_address, reward_model_tokenizer, reward_workers):
     SEEN.append(dict(locals()))
     return len(response_ids)
 
@@ -151,7 +153,7 @@ def test_the_score_is_the_weighted_sum_and_every_reward_shows(manager, tokenizer
 def test_a_reward_sees_what_verl_knows_of_the_response(manager, tokenizer, file):
     served = {"reward_router_address": "localhost:1", "reward_model_tokenizer": "its tokenizer"}
     built = manager({"sees": {}}, **served)
-    data = session(tokenizer, "the answer is four <eos>")
+    data = session(tokenizer, "the answer is four <eos>", rvpo_global_step=7, rvpo_validate=False)
     run(built, data)
     (seen,) = resolve(f"{file}:sees").function.__globals__["SEEN"]
     assert seen == {
@@ -166,6 +168,8 @@ def test_a_reward_sees_what_verl_knows_of_the_response(manager, tokenizer, file)
         "response_ids": tokenizer.encode("the answer is four <eos>"),
         "tokenizer": tokenizer,
         **served,
+        "global_step": 7,
+        "validate": False,
         "reward_workers": 3,
     }
     assert type(seen["messages"]) is list
@@ -294,12 +298,39 @@ def test_a_reward_for_other_data_is_no_part_of_the_score(manager, tokenizer):
     assert run(built, session(tokenizer, "four"))["reward_score"] == 2.0
 
 
-def test_the_digest_for_verls_filter_is_equal_exactly_where_all_rewards_are(manager, tokenizer):
-    built = manager({"correct": {}, "rubric": {}})
-    built._filters_groups = True
-    answers = ["four", "four", "five", "four please", "please"]
-    digests = [run(built, session(tokenizer, one))["reward_extra_info"]["rvpo_vector"] for one in answers]
-    assert digests[0] == digests[1]
-    assert len(set(digests[1:])) == 3  # "five" and "please" have the same rewards: correct 0, rubric missing
-    assert digests[2] == digests[4]
-    assert np.std([digests[0]] * 7) == 0.0
+def test_a_scheduled_weight_is_the_last_one_in_the_score_and_one_in_the_vector(manager, tokenizer):
+    """So that scores of two steps can be compared, and the estimator multiplies by the schedule."""
+    falls = {"schedule": "linear", "from": 2.0, "to": 0.5}
+    result = run(manager({"correct": {"weight": falls}, "sees": {}}), session(tokenizer, "four"))
+    assert result["reward_score"] == 0.5 * 1.0 + 1.0
+    assert RewardVector.loads(result["reward_extra_info"][KEY]).weights == {}
+
+
+def test_a_condition_reaches_the_score_and_the_vector(manager, tokenizer):
+    rewards = {"correct": {}, "sees": {"only_if": {"correct": 1.0}, "otherwise": -2.0}}
+    result = run(manager(rewards), session(tokenizer, "the answer is five"))
+    assert RewardVector.loads(result["reward_extra_info"][KEY]).scores == {"correct": 0.0, "sees": -2.0}
+    assert result["reward_score"] == result["reward_extra_info"]["sees"] == -2.0
+
+
+def test_what_verl_does_not_know_of_a_rollout_is_none(manager, tokenizer, file):
+    run(manager({"sees": {}}), session(tokenizer, "four", rvpo_global_step=-1))
+    seen = resolve(f"{file}:sees").function.__globals__["SEEN"][-1]
+    assert seen["global_step"] is None and seen["validate"] is None
+
+
+def test_garbage_collections_leave_out_what_the_reward_worker_imported(manager):
+    manager({"correct": {}})
+    assert gc.get_freeze_count() > 100_000
+
+
+def test_validation_has_no_average_of_digests(manager, tokenizer):
+    info = run(manager({"correct": {}}), session(tokenizer, "four"))["reward_extra_info"]
+    add_digest(
+        info, OmegaConf.create({"algorithm": {"filter_groups": {"enable": True, "metric": "rvpo_vector"}}})
+    )
+    assert "rvpo_vector" in info
+    metrics = process_validation_metrics(
+        ["data"] * 2, ["row"] * 2, {key: [value] * 2 for key, value in info.items()}
+    )
+    assert set(metrics["data"]) == {"correct", "rvpo_failed"}

@@ -21,6 +21,7 @@ from rvpo_verl.attach.native_api import supports_extras
 from rvpo_verl.core import RewardBatch, Settings, compute
 from rvpo_verl.core.advantage import broadcast
 from rvpo_verl.core.monitor import WINDOW
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.vector import KEY, RewardVector
 
 VERSION = Version(verl_version())
@@ -100,7 +101,6 @@ def on_transfer_queue(monkeypatch):
     ]
     store = {
         "uid": NonTensorStack(*[NonTensorData(uid) for uid in GROUPS]),
-        "response_mask": nested([mask[:length] for mask, length in zip(MASK_BT, LENGTH_B, strict=True)]),
         "rm_scores": nested([torch.zeros(length) for length in LENGTH_B]),
         "extra_fields": NonTensorStack(*[NonTensorData({"reward_extra_info": info}) for info in infos]),
     }
@@ -112,11 +112,14 @@ def on_transfer_queue(monkeypatch):
 
     def put(keys, partition_id, fields, **_):
         written.update(fields.items())
+        return transfer_queue.KVBatchMeta(keys=keys, tags=[{}] * len(keys), partition_id=partition_id)
 
     monkeypatch.setattr(transfer_queue, "kv_batch_get", get)
     monkeypatch.setattr(transfer_queue, "kv_batch_put", put)
 
-    def compute(config):
+    def compute(config, mask_BT=MASK_BT):
+        masks = [mask[:length] for mask, length in zip(mask_BT, LENGTH_B, strict=True)]
+        store["response_mask"] = nested(masks)
         trainer = SimpleNamespace(config=config, global_steps=3, total_training_steps=4)
         keys = [f"{uid}_{row}_0" for row, uid in enumerate(GROUPS)]
         batch = transfer_queue.KVBatchMeta(keys=keys, tags=[{}] * 6, partition_id="train")
@@ -124,6 +127,7 @@ def on_transfer_queue(monkeypatch):
         module.PPOTrainer._compute_advantage(trainer, batch, metrics)
         return written["advantages"].to_padded_tensor(0.0, (6, MASK_BT.shape[1])), metrics
 
+    compute.written = written
     return compute
 
 
@@ -135,13 +139,57 @@ def test_the_trainer_on_transfer_queue_passes_rewards_step_and_metrics(recorded,
     assert metrics["rvpo/x/failed"] == 0.0
 
 
-def by_v0(config):
+@pytest.mark.parametrize(
+    ("mode", "updates"), [("sync", 1), ("colocate_async", 1), ("separate_async", 1), ("separate_async", 3)]
+)
+def test_every_mode_of_trainer_v1_computes_its_advantages_by_it_in_a_step(
+    recorded, on_transfer_queue, mode, updates
+):
+    """The mode's own `step`, with what needs workers left out: generation, log-probabilities, the update."""
+    base = pytest.importorskip("verl.trainer.ppo.v1.trainer_base", reason="trainer V1 is verl 0.9's")
+    import verl.trainer.ppo.v1 as v1
+    from transfer_queue import KVBatchMeta
+
+    on_transfer_queue(configuration())  # fills the store
+    recorded.clear()
+    trainer = object.__new__(v1.get_trainer_cls(mode))
+    assert type(trainer)._compute_advantage is base.PPOTrainer._compute_advantage
+    config = configuration()
+    config.trainer = {"critic_warmup": 0}
+    config.data = {"train_batch_size": 2 * updates}
+    config.actor_rollout_ref.rollout.temperature = 1.0
+    trainer.config, trainer.parameter_sync_step = config, updates
+    trainer.global_steps, trainer.total_training_steps = 3, 4
+    trainer.use_reference_policy = trainer.use_critic = False
+    trainer.reward_loop_manager = SimpleNamespace(reward_loop_worker_handles=[None])
+    trainer.prepare_step = dict
+    trainer.on_sample_begin = trainer.on_sample_end = lambda: None
+    updated = []
+
+    def sample(global_steps, partition_id, batch_size):
+        keys = [f"{uid}-{len(updated)}_{row}_0" for row, uid in enumerate(GROUPS)]
+        return KVBatchMeta(keys=keys, tags=[{}] * 6, partition_id=partition_id, extra_info={}), {}
+
+    trainer.replay_buffer = SimpleNamespace(sample=sample)
+    trainer._balance_batch = trainer._compute_old_log_prob = lambda batch, metrics: batch
+    trainer._update_actor = lambda batch, metrics: updated.append(dict(metrics)) or batch
+    metrics = {}
+    trainer.step(metrics, {})
+    assert len(updated) == updates
+    assert [step[:2] for step in recorded] == [(3, 4)] * updates
+    torch.testing.assert_close(
+        on_transfer_queue.written["advantages"].to_padded_tensor(0.0, (6, 3)), expected(1.5)
+    )
+    assert metrics["rvpo/k"] == 1.5
+
+
+def by_v0(config, mask_BT=MASK_BT):
     """The same batch as it is computed within a trainer V0."""
     metrics = {}
     steps = {"global_steps": 3, "total_training_steps": 4}
     data = DataProto(
         batch=TensorDict(
-            {"token_level_rewards": torch.zeros(MASK_BT.shape), "response_mask": MASK_BT}, batch_size=6
+            {"token_level_rewards": torch.zeros(MASK_BT.shape), "response_mask": mask_BT}, batch_size=6
         ),
         non_tensor_batch={"uid": GROUPS, KEY: np.array(VECTORS, dtype=object)},
     )
@@ -164,6 +212,21 @@ def test_v0_and_the_trainer_on_transfer_queue_give_the_same_advantages_and_metri
     assert torch.equal(v0_advantages_BT, v1_advantages_BT)
     assert v0_metrics == v1_metrics
     assert {"rvpo/k", "rvpo/x/mean", "rvpo/x/failed", "rvpo/x/frozen", "rvpo/x/neglected"} <= set(v0_metrics)
+
+
+@pytest.mark.parametrize("trainer", ["v0", "on_transfer_queue"])
+def test_a_response_without_trained_tokens_takes_no_part_in_its_group(request, trainer):
+    """As rollout correction rejects it: verl empties its mask."""
+    advantages = by_v0 if trainer == "v0" else request.getfixturevalue(trainer)
+    rejected, others = 1, [0, 2, 3, 4, 5]
+    mask_BT = MASK_BT.clone()
+    mask_BT[rejected] = 0
+    advantages_BT, metrics = advantages(configuration(), mask_BT)
+    group_B = torch.tensor([0, 0, 1, 1, 1])
+    alone = compute(RewardBatch(REWARDS_BM[others].double(), group_B, LENGTH_B[others]), Settings(k=1.5))
+    torch.testing.assert_close(advantages_BT[others], broadcast(alone.advantages_B, MASK_BT[others]))
+    assert not advantages_BT[rejected].any()
+    assert metrics["rvpo/x/mean"] == REWARDS_BM[others, 0].double().mean()
 
 
 def test_the_configuration_is_parsed_once_a_trainer(on_transfer_queue, monkeypatch):
@@ -201,3 +264,11 @@ def test_nothing_is_wrapped_around_the_trainer_on_transfer_queue_of_a_patched_ve
     ]
     assert trainers
     assert not any(hasattr(module.PPOTrainer._compute_advantage, "_wrapped_by_rvpo") for module in trainers)
+
+
+def test_responses_that_an_agent_loop_scored_itself_are_named_as_such():
+    rows = adapter.Rows({KEY: [VECTORS[0], *[None] * 5], "x": [1.0, *[None] * 5]})
+    with pytest.raises(
+        ConfigError, match=r"only 1 responses of the batch.*agent loop sets `reward_score` itself"
+    ):
+        Adapter.of(configuration()).advantages(rows, MASK_BT, GROUPS, torch.device("cpu"))

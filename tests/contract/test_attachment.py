@@ -18,6 +18,8 @@ ALWAYS = {
     "verl",
     "hydra.core.plugins",
     "verl.utils.config",
+    "verl.experimental.agent_loop.agent_loop",
+    "verl.experimental.agent_loop.tool_parser",
     "verl.experimental.reward_loop",
     "verl.experimental.reward_loop.reward_manager",
     "verl.trainer.main_ppo",
@@ -40,7 +42,7 @@ def python(code, *arguments, **environment):
         env=clean | {"VERL_USE_EXTERNAL_MODULES": "rvpo_verl"} | environment,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
     )
 
 

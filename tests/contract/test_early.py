@@ -29,7 +29,7 @@ def test_a_configuration_that_cannot_train_ends_the_launcher_before_ray(tmp_path
         env=environment({"VERL_PLATFORM": ""}),
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
     )
     assert done.returncode != 0
     assert "rvpo_verl: this configuration cannot train" in done.stderr

@@ -20,8 +20,9 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 RUNS = [
     "tool_calling.sh 1.5b", "tool_calling.sh 3b",
     "rubrics.sh 3b", "rubrics.sh 7b", "rubrics.sh 14b", "rubrics.sh 14b-megatron",
+    "instructions.sh 1.5b", "instructions.sh 3b", "instructions.sh 7b",
 ]  # fmt: skip
-"""The runs of the paper: a recipe and a row of its table of sizes."""
+"""A recipe and a row of its table of sizes."""
 TOOL_CALLING, RUBRICS = RUNS[0], RUNS[3]
 ALGORITHMS = {
     "rvpo": ("rvpo", "softmin"),
@@ -64,7 +65,7 @@ def run(recipe, *options, **variables):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
     )
 
 
@@ -74,7 +75,7 @@ def options(recipe, **variables):
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("script", ["tool_calling.sh", "rubrics.sh"])
+@pytest.mark.parametrize("script", ["tool_calling.sh", "rubrics.sh", "instructions.sh"])
 def test_an_unknown_size_lists_those_there_are_and_the_tests_run_all_of_them(script):
     sizes = [recipe.split()[1] for recipe in RUNS if recipe.startswith(script)]
     for given in ("", "9b", ".*"):
@@ -147,6 +148,8 @@ def test_every_script_prints_its_plan(planned, recipe):
     if "rubrics" in recipe:
         assert "8 prompts x 16 = 128 rollouts" in text
         assert "service calls rubric: 384 a step, 120 a validation" in text
+    elif "instructions" in recipe:
+        assert "8 prompts x 16 = 128 rollouts" in text
     else:
         assert "8 prompts x 4 = 32 rollouts" in text
 

@@ -123,6 +123,13 @@ def test_a_reward_that_no_response_has_is_reported_once():
     assert flags["rvpo/no_signal"] == 0
 
 
+def test_what_varies_without_a_weight_is_no_signal():
+    groups, rewards = [0, 0], [[1.0, 1.0], [1.0, 2.0]]
+    for monitored, no_signal in (("hard", 1), ("easy", 0)):
+        metrics = metrics_of(rewards, groups, weights={monitored: 0.0})
+        assert Monitor().observe(metrics)[0]["rvpo/no_signal"] == no_signal
+
+
 def test_a_batch_without_any_reward_has_no_signal():
     metrics = metrics_of([[float("nan")] * 2] * 4, [0, 0, 1, 1])
     assert Monitor().observe(metrics)[0]["rvpo/no_signal"] == 1

@@ -1,9 +1,15 @@
 import math
 
+import numpy as np
 import pytest
+import torch
 
 from rvpo_verl.attach.verl_config import advantage_config, settings
+from rvpo_verl.config import RewardsConfig
+from rvpo_verl.core import RewardBatch, Schedule, Settings, compute
 from rvpo_verl.core.schedule import value_at as k_at
+from rvpo_verl.rewards.vector import RewardVector
+from rvpo_verl.schema import parse
 
 
 def k_of(value):
@@ -53,3 +59,56 @@ def test_k_depends_on_the_global_step_alone_so_that_a_resumed_run_goes_on():
 def test_a_schedule_without_step_or_length_says_what_to_set(step, total, missing):
     with pytest.raises(ValueError, match=missing):
         k_at(linear(), step, total)
+
+
+RISES = {"schedule": "linear", "from": 0.0, "to": 2.0, "over": 5}
+GROUPS = np.array([0] * 4)
+SCORES = {"hard": [0.0, 0.0, 1.0, 1.0], "a/x": [1.0, 0.0, 0.5, 0.0], "a/y": [3.0, 1.0, 0.0, 1.0]}
+
+
+def vectors(**weights):
+    """Of a reward `hard` and a reward `a` that names two scores."""
+    weight_of = {name: weights.get(name.partition("/")[0], 1.0) for name in SCORES}
+    return [
+        RewardVector(dict(zip(SCORES, row, strict=True)), weight_of)
+        for row in zip(*SCORES.values(), strict=True)
+    ]
+
+
+def computed(settings, step=None, **weights):
+    batch = RewardBatch.from_vectors(vectors(**weights), GROUPS, torch.ones(4))
+    return compute(batch, settings, step, 100)
+
+
+@pytest.mark.parametrize(("step", "weight"), [(1, 0.0), (3, 1.0), (5, 2.0), (9, 2.0)])
+@pytest.mark.parametrize("reward", ["hard", "a"])
+def test_a_scheduled_weight_is_that_weight_at_each_step(reward, step, weight):
+    result = computed(Settings(weights={reward: Schedule("linear", 0.0, 2.0, 5)}), step)
+    assert torch.equal(result.advantages_B, computed(Settings(), **{reward: weight}).advantages_B)
+    assert result.metrics[f"rvpo/{reward}/scheduled_weight"] == weight
+
+
+def test_a_scheduled_weight_multiplies_the_weights_that_a_reward_gives_its_scores():
+    scheduled = computed(Settings(weights={"a": Schedule("linear", 0.0, 2.0, 5)}), 5, a=0.5)
+    assert torch.equal(scheduled.advantages_B, computed(Settings()).advantages_B)
+
+
+def test_weights_of_columns_follow_a_schedule_by_their_whole_key():
+    columns = {"reward/hard": SCORES["hard"], "reward/easy": SCORES["a/x"]}
+    batch = RewardBatch.from_columns(columns, GROUPS, torch.ones(4))
+    weighted = RewardBatch.from_columns(columns, GROUPS, torch.ones(4), weights={"reward/easy": 1.5})
+    config = {"reward_keys": list(columns), "reward_weights": {"reward/easy": RISES}}
+    result = compute(batch, settings(advantage_config({"rvpo": config})), 4, None)
+    assert torch.equal(result.advantages_B, compute(weighted, Settings()).advantages_B)
+
+
+def test_the_weights_that_follow_a_schedule_are_those_of_the_configuration():
+    rewards = {"a": {"weight": RISES}, "b": {"outputs": {"x": RISES, "y": 3.0}}, "c": {"weight": 2.0}}
+    config = parse(RewardsConfig, {"rewards": rewards}, "reward.rvpo")
+    rises = Schedule("linear", 0.0, 2.0, 5)
+    assert settings(advantage_config({}), config).weights == {"a": rises, "x": rises}
+
+
+def test_a_scheduled_weight_without_a_step_says_what_to_set():
+    with pytest.raises(ValueError, match=r"a weight, follows a linear schedule.*global_steps"):
+        computed(Settings(weights={"a": Schedule("linear", 0.0, 2.0, 5)}))

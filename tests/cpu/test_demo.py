@@ -24,14 +24,14 @@ def test_invalid_arguments_are_refused_before_anything_is_written(tmp_path, argu
 def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(UserError, match="is not the folder of an earlier demo"):
-        demo._prepare(tmp_path, seed=0)
+        demo.prepare_folder(tmp_path, seed=0)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
 def test_the_folder_of_an_earlier_demo_is_emptied(tmp_path):
-    out = demo._prepare(tmp_path / "out", seed=0)
+    out = demo.prepare_folder(tmp_path / "out", seed=0)
     (out / "metrics.jsonl").write_text("old")
-    assert demo._prepare(out, seed=1) == out
+    assert demo.prepare_folder(out, seed=1) == out
     assert [path.name for path in out.iterdir()] == ["demo.json"]
     assert json.loads((out / "demo.json").read_text()) == {"seed": 1}
 

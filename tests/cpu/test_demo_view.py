@@ -60,10 +60,10 @@ def test_the_result_shows_every_reward_and_every_file():
     result = DemoResult(
         rewards, 3, 10, 40, 5.04, Path("checkpoint"), Path("metrics.jsonl"), Path("launcher.log")
     )
-    print_result(console, result, Path("rewards.png"))
+    print_result(console, result)
     text = console.file.getvalue()
     for part in ("3 steps, 10 held-out prompts, 40 sampled answers", BOTH, "+0.30 ± 0.10", "a rose by 0.30",
-                 "rewards.png", "checkpoint", "metrics.jsonl", "launcher.log"):  # fmt: skip
+                 "checkpoint", "metrics.jsonl", "launcher.log"):  # fmt: skip
         assert part in text
     assert f"{BOTH} rose" not in text
     assert "b did not move measurably" in text

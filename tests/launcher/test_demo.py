@@ -36,5 +36,6 @@ def test_the_demo_trains_on_a_file_and_reports_what_moved(tmp_path):
         assert set(written["rewards"][name]) == {"before", "after"}
         verdicts = (f"{name} rose by", f"{name} fell by", f"{name} did not move measurably")
         assert any(verdict in done.stdout for verdict in verdicts), done.stdout
-    assert (out / "rewards.png").read_bytes().startswith(b"\x89PNG")
+    assert "report.html: " in done.stdout.splitlines()[-1]
+    assert (out / "report.html").read_text().startswith("<!doctype html>")
     assert (out / "checkpoints/global_step_2/actor/huggingface/model.safetensors").exists()

@@ -25,7 +25,7 @@ def run(train):
 def test_three_steps_are_trained_with_rvpo(run):
     assert list(run.steps) == [1, 2, 3]
     for step, metrics in run.steps.items():
-        assert metrics["rvpo/k"] == 2.0
+        assert metrics["rvpo/k"] == 1.0
         assert metrics["actor/grad_norm"] > 0
         for reward in ("tool_call_format", "tool_call_correctness"):
             assert metrics[f"rvpo/{reward}/missing"] == 0

@@ -1,11 +1,13 @@
 """The arithmetic of a plan, on small configurations, with values derived by hand."""
 
 import json
+from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 from omegaconf import OmegaConf
+from verl.trainer import main_ppo
 
 from rvpo_verl.attach.compose import _hydra_arguments
 from rvpo_verl.attach.data_files import check_data_sources
@@ -13,7 +15,7 @@ from rvpo_verl.errors import ConfigError
 from rvpo_verl.plan.data import DataFacts, DataReport, inspect_files
 from rvpo_verl.plan.memory import estimate
 from rvpo_verl.plan.model import model_shape
-from rvpo_verl.plan.workload import workload
+from rvpo_verl.plan.workload import rollout_gpus, workload
 
 GIB = 2**30
 SMALL, LARGE = model_shape("Qwen/Qwen2.5-1.5B"), model_shape("Qwen/Qwen2.5-14B")
@@ -201,6 +203,35 @@ def test_files_are_found_as_verl_finds_them(files, tmp_path):
     assert inspect_files(limited).train == DataFacts(5)
 
 
+DATASET = """
+from verl.utils.dataset.rl_dataset import RLHFDataset
+
+class Half(RLHFDataset):
+    def _read_files_and_tokenize(self):
+        super()._read_files_and_tokenize()
+        self.dataframe = self.dataframe.select(range(len(self.dataframe) // 2))
+
+class Needs(RLHFDataset):
+    def _read_files_and_tokenize(self):
+        self.tokenizer.encode("x")
+"""
+
+
+def test_files_are_opened_by_verls_dataset_class(files, tmp_path):
+    """So that one of the user's own counts its own rows, and files that verl cannot put together are refused."""
+    (tmp_path / "mine.py").write_text(DATASET)
+    own = f"data.custom_cls.path={tmp_path / 'mine.py'}"
+    given = [files("train.parquet", *[ROW] * 6), "data.val_files=null", own]
+    assert inspect_files(config(*given, "data.custom_cls.name=Half")).train == DataFacts(3)
+    report = inspect_files(config(*given, "data.custom_cls.name=Needs"))
+    assert report.train is None
+    assert "the dataset class Needs cannot be opened without a model: AttributeError" in report.absent[0]
+
+    files("other.parquet", {"prompt": "one text", "extra_info": 5})
+    with pytest.raises(ConfigError, match=r"data\.train_files: verl cannot read .*train.parquet"):
+        inspect_files(config(f"data.train_files={tmp_path}/*.parquet", "data.val_files=null"))
+
+
 def test_files_elsewhere_are_listed_and_the_plan_is_made_without_them(files):
     report = inspect_files(config("data.train_files=hdfs://far/away.parquet", files("val.parquet", ROW)))
     assert report.train is None and report.validation == DataFacts(1)
@@ -222,5 +253,26 @@ def test_a_reward_for_data_that_is_not_there_is_refused(files):
 @pytest.mark.parametrize("folder", ["-cp", "--config-path"])
 def test_hydras_own_options_are_read_by_hydra(tmp_path, folder, name):
     (tmp_path / "mine.yaml").write_text("a: 1\n")
-    overrides, read, path = _hydra_arguments([folder, str(tmp_path), *name, "a=2", "+b=3"])
+    overrides, read, path = _hydra_arguments(main_ppo, [folder, str(tmp_path), *name, "a=2", "+b=3"])
     assert (overrides, read, path) == (["a=2", "+b=3"], "mine", tmp_path)
+
+
+def test_the_configuration_is_that_of_the_launcher_unless_another_is_named():
+    own = Path(main_ppo.__file__).parent / "config"
+    assert _hydra_arguments(main_ppo, []) == ([], "ppo_trainer", own)
+    assert _hydra_arguments(main_ppo, ["-cp", "elsewhere"])[2] == own.parent / "elsewhere"
+
+
+def test_steps_of_the_fully_asynchronous_trainer_are_those_in_which_it_hands_parameters_over():
+    asynchronous = config(
+        "async_training.require_batches=2", "async_training.trigger_parameter_sync_step=3", "rollout.nnodes=1",
+        "rollout.n_gpus_per_node=8", "rollout.total_rollout_steps=100", "data.train_batch_size=0",
+        "actor_rollout_ref.hybrid_engine=false",
+    )  # fmt: skip
+    work = workload(asynchronous, DataFacts(500), None)
+    assert (work.prompts, work.steps) == (24, 4)  # mini-batches of 4; 100 // 24
+    assert rollout_gpus(asynchronous) == 8
+    assert rollout_gpus(config()) == 0
+    assert estimate(asynchronous, SMALL, 80).kept == 0
+    with pytest.raises(ConfigError, match="trigger_parameter_sync_step=24: the training files hold only 23"):
+        workload(asynchronous, DataFacts(23), None)

@@ -17,8 +17,10 @@ import torch
 from rvpo_verl.config import RewardsConfig
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.call import Sample, Scorer
+from rvpo_verl.rewards.score import Score
 from rvpo_verl.rewards.vector import RewardVector
 from rvpo_verl.schema import parse
+from tests.support.process_rewards import by_alarm
 
 SAMPLE = Sample("the response", ground_truth="the truth", data_source="math", extra_info={"limit": 3})
 
@@ -369,6 +371,69 @@ def test_an_argument_that_a_partial_has_set_stays_as_it_is():
     assert score(same=partial(same, ground_truth=SAMPLE.response)).scores == {"same": 1.0}
 
 
+# --- conditions -----------------------------------------------------------------------------------------
+
+
+def correct(response, ground_truth):
+    return {"right": 3.0, "wrong": -3.0}.get(response)
+
+
+def brief(response):
+    return 0.5
+
+
+SHORT_IF_CORRECT = {"call": brief, "only_if": {"correct": 3.0}, "otherwise": -1.0}
+
+
+@pytest.mark.parametrize(
+    ("response", "scores"),
+    [
+        ("right", {"brief": 0.5, "correct": 3.0}),
+        ("wrong", {"brief": -1.0, "correct": -3.0}),
+        ("neither", {"brief": None, "correct": None}),
+    ],
+)
+def test_a_reward_counts_only_where_another_reaches_a_value(response, scores):
+    vector = score(Sample(response), brief=SHORT_IF_CORRECT, correct=correct)
+    assert vector.scores == scores
+    assert not vector.failures
+
+
+def test_where_the_other_reward_failed_it_is_missing_and_not_failed():
+    vector = score(brief=SHORT_IF_CORRECT, correct=lambda response: 1 / 0)
+    assert vector.scores == {"brief": None, "correct": None}
+    assert list(vector.failures) == ["correct"]
+
+
+def test_all_conditions_have_to_hold_and_look_at_what_rewards_returned():
+    """Also of rewards with conditions of their own, so that the order does not matter."""
+    rewards = {
+        "easy": {"call": brief, "only_if": {"hard": 1.0, "correct": 3.0}},
+        "hard": {"call": lambda response: 1.0, "only_if": {"correct": 3.0}},
+        "correct": correct,
+    }
+    assert score(Sample("right"), **rewards).scores == {"easy": 0.5, "hard": 1.0, "correct": 3.0}
+    assert score(Sample("wrong"), **rewards).scores == {"easy": 0.0, "hard": 0.0, "correct": -3.0}
+
+
+def test_conditions_reach_every_score_of_a_dict_and_look_at_its_weighted_mean():
+    rewards = {
+        "rubric": lambda response: {"a": 1.0, "b": Score(0.0, weight=3.0), "c": None},
+        "style": {"call": lambda response: {"x": 1.0, "y": None}, "only_if": {"rubric": 0.5}},
+    }
+    assert score(**rewards).scores == {
+        "rubric/a": 1.0, "rubric/b": 0.0, "rubric/c": None, "style/x": 0.0, "style/y": None
+    }  # fmt: skip
+
+
+def test_a_value_below_its_worth_without_the_condition_is_a_failure_that_says_what_to_set():
+    late = {"call": lambda response: -0.5, "only_if": {"correct": 3.0}}
+    for response in ("right", "wrong"):
+        vector = score(Sample(response), late=late, correct=correct)
+        assert vector.scores["late"] is None
+        assert "set reward.rvpo.rewards.late.otherwise to its lowest value" in vector.failures["late"]
+
+
 # --- in a process ---------------------------------------------------------------------------------------
 
 IN_PROCESS = f"{Path(__file__).parents[1]}/support/process_rewards.py"
@@ -389,6 +454,36 @@ def test_a_timeout_ends_the_process_and_its_work(tmp_path):
     assert vector.failures["it"].startswith("TimeoutError: no answer within 2 s")
     with pytest.raises(ProcessLookupError):
         os.kill(int(file.read_text()), 0)
+
+
+def test_a_process_ends_with_a_worker_that_is_killed(tmp_path):
+    """As Ray or a scheduler kills it: nobody is left to end the process at the timeout of its reward."""
+    file = tmp_path / "pid"
+    code = (
+        "import asyncio\n"
+        "from rvpo_verl.rewards.processes import Processes\n"
+        f"asyncio.run(Processes().run({IN_PROCESS + ':for_ever'!r}, [{str(file)!r}], {{}}, 600))\n"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        waited_for(lambda: file.exists() and file.read_text())
+    finally:
+        worker.kill()
+        worker.wait()
+    process = int(file.read_text())
+    waited_for(lambda: not Path(f"/proc/{process}").exists())
+
+
+def waited_for(condition, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not become true"
+        time.sleep(0.05)
+
+
+def test_an_alarm_in_a_thread_is_a_failure_that_says_where_it_works():
+    failed = score(math=by_alarm).failures["math"]
+    assert failed.endswith("set reward.rvpo.rewards.math.executor=process")
 
 
 def test_what_is_raised_in_a_process_is_a_failure_by_its_kind():

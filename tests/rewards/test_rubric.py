@@ -43,11 +43,11 @@ def config(server, **judge):
     return {"rewards": {"rubric": spec, "length": {"kwargs": {"max_length": 9, "buffer": 1}}}}
 
 
-def score(settings, *answers, criteria=RUBRIC):
+def score(settings, *answers, criteria=RUBRIC, turns=None):
     scorer = Scorer(parse(RewardsConfig, settings, "reward.rvpo"))
     samples = [
-        Sample(answer, messages=MESSAGES, extra_info={"rubric": criteria}, response_ids=[1])
-        for answer in answers
+        Sample(answer, messages=MESSAGES, turns=row, extra_info={"rubric": criteria}, response_ids=[1])
+        for answer, row in zip(answers, turns or [[]] * len(answers), strict=True)
     ]
 
     async def all_of_them():
@@ -56,8 +56,8 @@ def score(settings, *answers, criteria=RUBRIC):
     return asyncio.run(all_of_them())
 
 
-def text(answer, row):
-    return prompt.subject(MESSAGES, answer, 32_000) + prompt.question({"1": Criterion(**row)})
+def text(answer, row, messages=MESSAGES):
+    return prompt.subject(messages, answer, 32_000) + prompt.question({"1": Criterion(**row)})
 
 
 def test_each_criterion_is_a_reward_with_its_weight_and_its_polarity():
@@ -81,6 +81,23 @@ def test_each_criterion_is_a_reward_with_its_weight_and_its_polarity():
         "rubric/Pitfall/4": 1.8,
         "length": 1.0,
     }
+
+
+def test_of_several_turns_the_last_is_judged_and_what_tools_returned_is_context():
+    turns = [
+        {"role": "assistant", "content": "I look it up."},
+        {"role": "tool", "content": "Honey helps."},
+        {"role": "tool", "content": "(cut off)"},
+    ]
+    answers = [f"{number}. It does." for number in range(6)]
+    rows = [[*turns[:2], {"role": "assistant", "content": answer}, turns[2]] for answer in answers]
+    with scripted_judge() as server:
+        vectors = score(config(server), *answers, criteria=RUBRIC[:1], turns=rows)
+    expected = [
+        float(verdict_of(text(answer, RUBRIC[0], [*MESSAGES, *turns[:2]]), "1", None)) for answer in answers
+    ]
+    assert len(set(expected)) == 2
+    assert [vector.scores["rubric/Essential/1"] for vector in vectors] == expected
 
 
 def test_a_failed_verdict_is_missing_and_the_others_stand():

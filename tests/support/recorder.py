@@ -34,6 +34,7 @@ def record_v0(module):
     def compute_advantage(data, adv_estimator, *args, config=None, **kwargs):
         from omegaconf import OmegaConf
 
+        line = {}
         if "prompts" in data.batch:  # V1 calls this function too, without what gdpo needs
             with_mean = OmegaConf.merge(config, {"rvpo": {"aggregation": "mean"}})
             keyed = copy.deepcopy(data)
@@ -45,12 +46,16 @@ def record_v0(module):
                 alone(copy.deepcopy(keyed), name, *args, config=with_mean, **options).batch["advantages"]
                 for name in ("gdpo", "rvpo")
             )
-            write(
-                trained=adv_estimator,
-                difference=float((gdpo - rvpo).abs().max()),
-                largest=float(gdpo.abs().max()),
-            )
-        return original(data, adv_estimator, *args, config=config, **kwargs)
+            line = {
+                "trained": adv_estimator,
+                "difference": float((gdpo - rvpo).abs().max()),
+                "largest": float(gdpo.abs().max()),
+            }
+        result = original(data, adv_estimator, *args, config=config, **kwargs)
+        if line:
+            received = result.batch["advantages"][result.batch["response_mask"] == 0]
+            write(**line, received=len(received), received_advantage=float(received.abs().max()))
+        return result
 
     module.compute_advantage = compute_advantage
 
@@ -63,7 +68,7 @@ def record_v1(module):
         import transfer_queue as tq
 
         result = original(self, batch, metrics)
-        fields = ["advantages", "rm_scores", "extra_fields"]
+        fields = ["advantages", "response_mask", "rm_scores", "extra_fields"]
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
         real = np.array([not tag.get("is_padding", False) for tag in batch.tags])
         advantages = [row.numpy() for row in data["advantages"].unbind()]
@@ -74,10 +79,14 @@ def record_v1(module):
             for info, score in zip(infos, scores, strict=True)
         ]
         tokens = np.concatenate([row for row, is_real in zip(advantages, real, strict=True) if is_real])
+        masks = [row.numpy().astype(bool) for row in data["response_mask"].unbind()]
+        received = np.concatenate([row[~mask] for row, mask in zip(advantages, masks, strict=True)])
         padding = [row for row, is_real in zip(advantages, real, strict=True) if not is_real]
         write(
             step=self.global_steps,
             padding=int((~real).sum()),
+            received=len(received),
+            received_advantage=float(np.abs(received).max(initial=0.0)),
             padding_advantage=max((float(np.abs(row).max()) for row in padding), default=0.0),
             mean=float(tokens.mean()),
             variance=float(tokens.var(ddof=1)),

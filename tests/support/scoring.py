@@ -27,3 +27,14 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_)
     shape = tool_call_format(solution_str, ground_truth)
     correct = tool_call_correctness(solution_str, ground_truth)
     return {"score": shape + correct, "format": shape, "correct": correct}
+
+
+def up(response, extra_info):
+    """Constant for a third of the prompts; together with `down` always 1."""
+    if extra_info["index"] % 3 == 0:
+        return 0.5
+    return sum(character in "aeiou" for character in response) / max(1, len(response))
+
+
+def down(response, extra_info):
+    return 1 - up(response, extra_info)

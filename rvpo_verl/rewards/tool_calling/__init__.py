@@ -14,39 +14,61 @@ once. Two modes:
 
 Both are linear in the length of the response and raise on no response. A score is None (the reward is
 missing) where the ground truth cannot be read, or is not a string.
+
+Of a response of several turns `robust` reads each that the model wrote, and takes their calls together; what tools
+returned is never read. `strict` is for single turns, as upstream is, and reads what the model wrote as one text.
 """
 
-from types import ModuleType
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
+from rvpo_verl.rewards.sample import written
 from rvpo_verl.rewards.tool_calling import robust, strict
 
 Mode = Literal["robust", "strict"]
+Turns = Sequence[Mapping[str, Any]]
 
 
-def tool_call_format(response: str, ground_truth: str, mode: Mode = "robust") -> float | None:
+def tool_call_format(
+    response: str, ground_truth: str, mode: Mode = "robust", turns: Turns | None = None
+) -> float | None:
     """1 if the answer consists of the parts that the ground truth has, in the format's order; else 0.
 
     The parts are `<think>`, always, then `<tool_call>` and `<response>`, each once. `robust` asks which of
-    them the ground truth has outside of its thought, and ignores whitespace around the parts.
+    them the ground truth has outside of its thought, and ignores whitespace around the parts. Of several turns each
+    has to consist of a thought and what it has of the other parts, and together they have those of the ground truth.
+
+    Args:
+        turns: the response as messages; by default it is a single turn.
     """
-    return _of(mode).format(response, ground_truth)
+    if _is_strict(mode):
+        return strict.format(response, ground_truth)
+    return robust.format(_texts(response, turns), ground_truth)
 
 
-def tool_call_correctness(response: str, ground_truth: str, mode: Mode = "robust") -> float | None:
+def tool_call_correctness(
+    response: str, ground_truth: str, mode: Mode = "robust", turns: Turns | None = None
+) -> float | None:
     """How well the calls of the answer agree with those of the ground truth, from -3 to 3.
 
     `robust`: 3 exactly if the calls are the same up to their order; -3 if any block of the answer cannot be
     read, or holds too many calls (`robust.MAX_EXTRA_CALLS`). A ground truth without a call gives 3 to an answer
     without `<tool_call>` outside of its thought, -3 to one with it; whether there is a `<response>` is decided
     by `tool_call_format`.
+
+    Args:
+        turns: the response as messages; by default it is a single turn.
     """
-    return _of(mode).correctness(response, ground_truth)
+    if _is_strict(mode):
+        return strict.correctness(response, ground_truth)
+    return robust.correctness(_texts(response, turns), ground_truth)
 
 
-def _of(mode: str) -> ModuleType:
-    if mode == "robust":
-        return robust
-    if mode == "strict":
-        return strict
-    raise ValueError(f"mode={mode!r}; accepted: robust, strict")
+def _texts(response: str, turns: Turns | None) -> list[str]:
+    return [response] if turns is None else written(turns)
+
+
+def _is_strict(mode: str) -> bool:
+    if mode not in ("robust", "strict"):
+        raise ValueError(f"mode={mode!r}; accepted: robust, strict")
+    return mode == "strict"

@@ -56,38 +56,58 @@ def _read_ground_truth(ground_truth: str) -> GroundTruth | None:
     return GroundTruth(answer.strip(), has_call, has_response, _by_name(calls) or None, len(calls), best)
 
 
-def format(response: str, ground_truth: str) -> float | None:
+def format(turns: Sequence[str], ground_truth: str) -> float | None:
     truth = _read_ground_truth(ground_truth) if isinstance(ground_truth, str) else None
     if truth is None:
         return None
-    thought, rest = split_thought(assistant_text(response))
+    if len(turns) == 1:
+        return float(_consists_of(turns[0], truth.has_call, truth.has_response))
+    parts = []
+    for text in turns:
+        rest = split_thought(assistant_text(text))[1]
+        has_call = OPEN in rest
+        has_response = "<response>" in rest.rpartition(CLOSE)[2]
+        if not (has_call or has_response) or not _consists_of(text, has_call, has_response):
+            return 0.0
+        parts.append((has_call, has_response))
+    calls, responds = any(call for call, _ in parts), any(response for _, response in parts)
+    return float(calls == truth.has_call and responds >= truth.has_response)
+
+
+def _consists_of(text: str, has_call: bool, has_response: bool) -> bool:
+    """Whether a turn is a thought, then the parts that it should have, and nothing else."""
+    thought, rest = split_thought(assistant_text(text))
     if thought is None or not thought.startswith("<think>"):
-        return 0.0
-    if rest.count(OPEN) != truth.has_call or rest.count(CLOSE) != truth.has_call:
-        return 0.0
-    if truth.has_call:
+        return False
+    if rest.count(OPEN) != has_call or rest.count(CLOSE) != has_call:
+        return False
+    if has_call:
         before, _, rest = rest.partition(OPEN)
         _, closed, rest = rest.partition(CLOSE)
         if before.strip() or not closed:
-            return 0.0
+            return False
     rest = rest.strip()
-    if not truth.has_response:
-        return 0.0 if rest else 1.0
+    if not has_response:
+        return not rest
     once = rest.count("<response>") == rest.count("</response>") == 1
-    return 1.0 if once and rest.startswith("<response>") and rest.endswith("</response>") else 0.0
+    return once and rest.startswith("<response>") and rest.endswith("</response>")
 
 
-def correctness(response: str, ground_truth: str) -> float | None:
+def correctness(turns: Sequence[str], ground_truth: str) -> float | None:
     truth = _read_ground_truth(ground_truth) if isinstance(ground_truth, str) else None
     if truth is None or (truth.has_call and truth.calls is None):
         return None
-    answer = split_thought(assistant_text(response))[1].strip()
+    answers = [split_thought(assistant_text(text))[1].strip() for text in turns]
     if not truth.has_call:
-        return LOWEST if OPEN in answer else HIGHEST
-    if answer == truth.answer:
+        return LOWEST if any(OPEN in answer for answer in answers) else HIGHEST
+    if answers == [truth.answer]:
         return HIGHEST
+    limit = truth.count + MAX_EXTRA_CALLS
+    given: list[Call] = []
     try:
-        score = _similarity(truth, parse_calls(answer, limit=truth.count + MAX_EXTRA_CALLS))
+        for answer in answers:
+            given += parse_calls(answer, limit=limit - len(given))
+        score = _similarity(truth, given)
     except (UnparsableError, RecursionError):
         return LOWEST
     return (HIGHEST - LOWEST) * score / truth.best + LOWEST

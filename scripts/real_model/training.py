@@ -1,0 +1,192 @@
+"""One run. On-policy: one update for each batch of answers, without a reference policy.
+
+Runs with the same seed have the same prompts and the same seeds for their answers, so that differences between
+methods are paired.
+"""
+
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from real_model import prompts
+from real_model.methods import METHODS, advantages
+from real_model.policy import Policy, Sampled
+from real_model.results import File, Run
+from rvpo_verl.rewards.instructions import instructions
+
+EVALUATION_SEED = 999
+
+
+@dataclass(frozen=True)
+class Size:
+    prompts: int = 6
+    group: int = 8
+    tokens: int = 80
+    evaluate_every: int = 10
+    evaluated_prompts: int = 24
+    answers_each: int = 4
+
+
+def train(
+    run: Run,
+    policy: Policy,
+    file: File,
+    checkpoint: Path,
+    size: Size | None = None,
+    go_on: Callable[[], bool] = lambda: True,
+) -> bool:
+    """Makes the steps of the run that its file does not have yet.
+
+    Args:
+        checkpoint: on this machine; written after each step. Without it the recorded steps are made again from
+            the recorded tokens.
+        go_on: asked before each step.
+
+    Returns:
+        Whether the run is finished.
+    """
+    size = size or Size()
+    done = _restore(run, policy, file, checkpoint, size)
+    evaluated = {record["step"] for record in file.evaluations()}
+    if done not in evaluated and _is_evaluated(run, done, size):
+        file.add(evaluate(run.evaluated_on, policy, done, size))
+    for step in range(done + 1, run.steps + 1):
+        if not go_on():
+            return False
+        begun = time.monotonic()
+        texts, rows = _prompts(run, step, size)
+        sampled = policy.sample(texts, size.tokens, seed=run.seed * 1000 + step)
+        sampled_s = time.monotonic() - begun
+        file.add_tokens(step, sampled.answer_NT.numpy())
+        record = _learn(run, policy, rows, sampled, step, size)
+        file.add(record | {"sampling_s": round(sampled_s, 1), "step_s": round(time.monotonic() - begun, 1)})
+        unfinished = checkpoint.with_suffix(".unfinished")
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"run": run.name, "step": step} | policy.state(), unfinished)
+        unfinished.replace(checkpoint)
+        if _is_evaluated(run, step, size):
+            file.add(evaluate(run.evaluated_on, policy, step, size))
+    file.tokens_path.unlink(missing_ok=True)
+    return True
+
+
+def _is_evaluated(run: Run, step: int, size: Size) -> bool:
+    """Runs for the learning rate are evaluated at the end alone."""
+    return step == run.steps or (run.evaluated_on == "held_out" and step % size.evaluate_every == 0)
+
+
+def _restore(run: Run, policy: Policy, file: File, checkpoint: Path, size: Size) -> int:
+    """Brings the policy to the last recorded step.
+
+    Returns:
+        That step.
+    """
+    steps, tokens = file.steps(), file.tokens()
+    recorded = len(steps)
+    for step in steps:
+        texts, _ = _prompts(run, step["step"], size)
+        if step.get("prompts", _digest(texts)) != _digest(texts):
+            raise RuntimeError(
+                f"{file.path}, step {step['step']}: its prompts are not the ones that are drawn today. The generator "
+                "has changed since: remove the file to make the run again"
+            )
+    done = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        if state["run"] == run.name and state["step"] <= recorded:
+            policy.load(state)
+            done = state["step"]
+    while done < recorded and done + 1 in tokens:
+        texts, rows = _prompts(run, done + 1, size)
+        sampled = policy.sampled(texts, torch.from_numpy(tokens[done + 1].astype("int64")))
+        done += 1
+        _learn(run, policy, rows, sampled, done, size)
+    file.keep_up_to(done)
+    return done
+
+
+def _prompts(run: Run, step: int, size: Size) -> tuple[list[str], list[dict[str, Any]]]:
+    rows = [row for row in prompts.batch(run.seed, step, size.prompts) for _ in range(size.group)]
+    return [row["prompt"] for row in rows], rows
+
+
+def _digest(texts: list[str]) -> int:
+    return zlib.crc32("\n".join(texts).encode())
+
+
+def _learn(
+    run: Run, policy: Policy, rows: list[dict[str, Any]], sampled: Sampled, step: int, size: Size
+) -> dict[str, Any]:
+    """One update, and what is recorded of it."""
+    scores = [met(row, answer) for row, answer in zip(rows, policy.texts(sampled), strict=True)]
+    rewards_BM = as_matrix(scores)
+    group_B = torch.arange(len(rows)) // size.group
+    result = advantages(METHODS[run.method], rewards_BM, group_B, sampled.length_N, step, run.steps)
+    norm = policy.update(sampled, result.advantages_B)
+    by_kind = defaultdict(list)
+    for row, each in zip(rows, scores, strict=True):
+        for kind, score in zip(row["instruction_id_list"], each, strict=True):
+            by_kind[kind].append(score)
+    return {
+        "step": step,
+        "prompts": _digest([row["prompt"] for row in rows]),
+        "gradient_norm": norm,
+        "aggregate_std": result.metrics["rvpo/aggregate_std"],
+        "constant_groups": result.metrics["rvpo/constant_groups/share"],
+        "largest_advantage": float(result.advantages_B.abs().max()),
+        "constraints": round(_mean([_mean(each) for each in scores]), 4),
+        "all": round(_mean([min(each) for each in scores]), 4),
+        "tokens": round(float(sampled.length_N.float().mean()), 1),
+        "kinds": {kind: round(_mean(each), 3) for kind, each in sorted(by_kind.items())},
+    }
+
+
+def evaluate(what: str, policy: Policy, step: int, size: Size) -> dict[str, Any]:
+    """Which constraints the answers to prompts that are not trained on meet: `101` for the first and the third."""
+    rows = prompts.evaluation(what, size.evaluated_prompts)
+    met_of, shown, tokens = [], [], []
+    for start in range(0, len(rows), 8):
+        some = [row for row in rows[start : start + 8] for _ in range(size.answers_each)]
+        sampled = policy.sample([row["prompt"] for row in some], size.tokens, EVALUATION_SEED + start)
+        answers = policy.texts(sampled)
+        tokens += sampled.length_N.tolist()
+        met_of += [
+            "".join(f"{score:.0f}" for score in met(row, answer))
+            for row, answer in zip(some, answers, strict=True)
+        ]
+        shown += answers[:: size.answers_each][:2]
+    return {
+        "step": step,
+        "met": met_of,
+        "answers_each": size.answers_each,
+        "tokens": _mean(tokens),
+        "answers": shown,
+    }
+
+
+def met(row: dict[str, Any], answer: str) -> list[float]:
+    """1 or 0 for each constraint of the row."""
+    scores = instructions(answer, row)
+    failed = [f"{name}: {score.failure}" for name, score in scores.items() if score.value is None]
+    if failed:
+        raise RuntimeError(f"a checker failed: {failed[0]}")
+    return [score.value for score in scores.values()]
+
+
+def as_matrix(scores: list[list[float]]) -> Tensor:
+    """(B, M), NaN where a prompt has fewer constraints."""
+    matrix = torch.full((len(scores), max(map(len, scores))), float("nan"))
+    for row, each in enumerate(scores):
+        matrix[row, : len(each)] = torch.tensor(each)
+    return matrix
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,181 @@
+"""The experiment with a pretrained model: runs can be stopped anywhere, and the report says what is missing."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+pytest.importorskip("if_verifiable")
+
+from real_model import grid, prompts, report
+from real_model.methods import METHODS, advantages
+from real_model.policy import Policy
+from real_model.results import File, Run, read_runs
+from real_model.training import Size, as_matrix, train
+
+from rvpo_verl.cpu.policy import WarmUp
+from rvpo_verl.data.instruction_tasks import TASKS
+from rvpo_verl.rewards.instructions import resources
+from tests.support.random_policy import save_random_policy
+
+pytestmark = pytest.mark.skipif(
+    not resources.is_there("tokenizers/punkt_tab"), reason="nltk's data punkt_tab is not there"
+)
+SIZE = Size(prompts=2, group=4, tokens=6, evaluate_every=2, evaluated_prompts=3, answers_each=2)
+RUN = Run("k2", 1, 1e-2, 4)
+TIMES = ("sampling_s", "step_s")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("policy")
+    rows = [{"prompt": [{"role": "user", "content": task}]} for task in TASKS]
+    save_random_policy(folder, rows, WarmUp(seed=0))
+    return folder
+
+
+def policy_of(model, run=RUN):
+    return Policy(model, run.learning_rate, trained_layers=1, dtype=torch.float32)
+
+
+def make(model, folder, run=RUN, *, calls=None):
+    """Trains until finished; `calls`: steps after which a fresh process goes on."""
+    file = File(folder / "results", run)
+    for steps in calls or (run.steps,):
+        left = iter([True] * steps + [False])
+        train(run, policy_of(model, run), file, folder / "run.pt", SIZE, go_on=lambda left=left: next(left))
+    return file
+
+
+def without_times(records):
+    return [{name: value for name, value in each.items() if name not in TIMES} for each in records]
+
+
+def test_a_run_that_is_stopped_goes_on_as_if_it_had_not_been(model, tmp_path):
+    whole = make(model, tmp_path / "whole")
+    parts = make(model, tmp_path / "parts", calls=(1, 2, 1))
+    assert whole.finished() and parts.finished()
+    assert len(whole.steps()) == 4 and [each["step"] for each in whole.evaluations()] == [0, 2, 4]
+    assert without_times(parts.steps()) == without_times(whole.steps())
+    assert parts.evaluations() == whole.evaluations()
+
+
+def test_without_a_checkpoint_the_recorded_steps_are_made_again_from_their_tokens(model, tmp_path):
+    whole = make(model, tmp_path / "whole")
+    first = make(model, tmp_path / "there", calls=(3,))
+    assert not first.finished() and first.tokens_path.exists()
+    (tmp_path / "there" / "run.pt").unlink()
+    second = make(model, tmp_path / "there", calls=(4,))
+    assert without_times(second.steps()) == without_times(whole.steps())
+    assert second.evaluations() == whole.evaluations()
+    assert not second.tokens_path.exists()  # only unfinished runs keep them
+
+
+def test_a_line_that_was_cut_off_is_made_again(model, tmp_path):
+    file = make(model, tmp_path, calls=(2,))
+    text = file.path.read_text()
+    file.path.write_text(text[:-20])
+    (tmp_path / "run.pt").unlink()
+    again = make(model, tmp_path, calls=(4,))
+    assert [each["step"] for each in again.steps()] == [1, 2, 3, 4]
+    assert [json.loads(line) for line in again.path.read_text().splitlines()]
+
+
+def test_the_checkpoint_of_another_run_is_not_used(model, tmp_path):
+    make(model, tmp_path)
+    other = replace(RUN, method="gdpo")
+    alone = make(model, tmp_path / "alone", other)
+    assert without_times(make(model, tmp_path, other).steps()) == without_times(alone.steps())
+
+
+def test_a_run_does_not_go_on_with_prompts_that_are_drawn_differently_now(model, tmp_path, monkeypatch):
+    make(model, tmp_path, calls=(2,))
+    monkeypatch.setattr(prompts, "TRAIN", replace(prompts.TRAIN, words=30))
+    with pytest.raises(RuntimeError, match="step 1: its prompts"):
+        make(model, tmp_path)
+
+
+def test_training_raises_the_probability_of_what_is_rewarded(model):
+    policy = policy_of(model)
+    sampled = policy.sample(["Describe tea."] * 8, 6, seed=0)
+    advantage_N = torch.where(torch.arange(8) < 4, 1.0, -1.0)
+
+    @torch.no_grad()
+    def log_prob():
+        ids = torch.cat([sampled.prompt_NP, sampled.answer_NT], dim=1)
+        attention = torch.cat([sampled.prompt_mask_NP, sampled.mask_NT.long()], dim=1)
+        logits = policy.model(input_ids=ids, attention_mask=attention).logits[:, -7:-1].float()
+        each = logits.log_softmax(-1).gather(-1, sampled.answer_NT[..., None])[..., 0]
+        return (each * sampled.mask_NT).sum(dim=1)
+
+    before = log_prob()
+    for _ in range(3):
+        assert policy.update(sampled, advantage_N) > 0
+    change = log_prob() - before
+    assert (change * advantage_N).sum() > 0
+
+
+def test_methods_with_the_same_seed_see_the_same_prompts_and_none_of_the_held_out_tasks():
+    batch = [prompts.batch(1, step, 6) for step in range(1, 20)]
+    assert batch == [prompts.batch(1, step, 6) for step in range(1, 20)]
+    assert batch[0] != prompts.batch(2, 1, 6)
+    trained = {row["task"] for rows in batch for row in rows}
+    chosen = {row["task"] for row in prompts.evaluation("validation", 40)}
+    held_out = {row["task"] for row in prompts.evaluation("held_out", 40)}
+    assert trained.isdisjoint(chosen | held_out) and chosen.isdisjoint(held_out)
+
+
+def test_grpo_learns_from_the_number_of_met_constraints_alone():
+    group_B, length_B = torch.zeros(4).long(), torch.ones(4)
+    scores = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    result = advantages(METHODS["grpo"], as_matrix(scores), group_B, length_B, 1, 100)
+    ones = torch.tensor([-0.5, -0.5, 1.5, -0.5], dtype=torch.float64)
+    torch.testing.assert_close(result.advantages_B, ones, rtol=1e-5, atol=1e-5)
+    softmin = advantages(METHODS["k2"], as_matrix(scores), group_B, length_B, 1, 100)
+    assert softmin.advantages_B[0] != softmin.advantages_B[3]
+
+
+def recorded(folder, run, met):
+    file = File(folder, run)
+    for step in range(1, run.steps + 1):
+        file.add(
+            {
+                "step": step, "gradient_norm": 0.5, "aggregate_std": 0.9, "constant_groups": 0.1,
+                "largest_advantage": 2.0, "constraints": 0.4,
+            }
+        )  # fmt: skip
+    rows = prompts.evaluation("held_out", 24)
+    for step, of in ((0, "0"), (run.steps, met)):
+        answers = [of * len(row["kwargs"]) for row in rows for _ in range(4)]
+        file.add({"step": step, "met": answers, "answers_each": 4, "tokens": 50.0, "answers": ["An answer."]})
+    return file
+
+
+def test_the_learning_rate_is_chosen_on_gdpo_alone_and_before_the_methods_run(tmp_path):
+    assert {run.method for run in grid.learning_rate_runs()} == {"gdpo"}
+    *first, last = grid.learning_rate_runs()
+    for run in first:
+        recorded(tmp_path, run, "0")
+        assert grid.chosen_learning_rate(tmp_path) is None
+    recorded(tmp_path, last, "1")
+    assert grid.chosen_learning_rate(tmp_path) == last.learning_rate
+    assert {run.method for run in grid.comparison_runs(1e-5)[:9]} == {"gdpo", "k2", "bonus"}
+    assert {run.method for run in grid.comparison_runs(1e-5)[9:]} == {"grpo", "k1", "paper"}
+
+
+def test_the_report_says_what_is_missing_and_concludes_nothing_from_it(tmp_path):
+    text = report.write(tmp_path / "none", tmp_path).read_text()
+    assert "The comparison has not begun: 15 runs of 100 steps are missing" in text
+    assert "## Outcome" not in text
+
+    for run in grid.learning_rate_runs():
+        recorded(tmp_path / "some", run, "1" if run.learning_rate == 1e-4 else "0")
+    for run in grid.comparison_runs(1e-4)[:3]:
+        recorded(tmp_path / "some", run, "1" if run.method == "k2" else "0")
+    text = report.write(tmp_path / "some", tmp_path).read_text()
+    assert "6 of 18 runs are finished; what follows is preliminary" in text
+    assert "| GDPO | 1 | 0.000 [0.000, 0.000] |" in text
+    assert "| RVPO k=2 | 1 | 1.000 [1.000, 1.000] | 1.000 | 50 | +1.000, 0.00 |" in text
+    assert (tmp_path / "figures" / "real-model.png").stat().st_size > 1000
+    assert len(read_runs(tmp_path / "some")) == 6
