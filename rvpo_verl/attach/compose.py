@@ -87,7 +87,9 @@ def _given_to_hydra(launcher: ModuleType) -> Mapping[str, Any]:
     def variables(function: Callable[..., Any]) -> Mapping[str, Any]:
         return inspect.getclosurevars(function).nonlocals
 
-    return variables(inspect.unwrap(launcher.main, stop=lambda function: "config_path" in variables(function)))
+    return variables(
+        inspect.unwrap(launcher.main, stop=lambda function: "config_path" in variables(function))
+    )
 
 
 def _run_up_to_ray(launcher: ModuleType, config: DictConfig) -> DictConfig:

@@ -119,9 +119,6 @@ class JudgeConfig(Strict):
     backoff: Seconds = 1.0
     """Upper limit of the random pause after a failure, doubled for each later one up to 8 s. `Retry-After` is
     honored, by all calls to that endpoint."""
-    max_tokens_total: Annotated[int, Field(ge=1)] | None = None
-    """Read and written by the judge since the command started: before it is exceeded, the training ends with a
-    checkpoint."""
     log: CallLogConfig = Field(default_factory=CallLogConfig)
     """Which calls are written to files."""
 

@@ -113,11 +113,6 @@ class Rubric:
             for config in panels[category]
         )
 
-    def budget(self, kwargs: Mapping[str, Any]) -> dict[str, float]:
-        """`max_tokens_total` of the judges; of several the lowest."""
-        limits = [config.max_tokens_total for config in _configs(kwargs) if config.max_tokens_total]
-        return {"tokens": float(min(limits))} if limits else {}
-
 
 rubric = Rubric()
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.support.judging import CRITERIA, ask, completion, judge_all, judge_of, true
+from tests.support.judging import ask, completion, judge_all, judge_of, true
 from tests.support.scripted_judge import scripted_judge
 
 

@@ -1,7 +1,7 @@
 """A worker that borrows calls in flight."""
 
 import asyncio
-import contextlib
+import time
 
 from rvpo_verl.judge.lending import Borrower
 from rvpo_verl.judge.limits import CallLimit
@@ -13,8 +13,8 @@ class Worker:
         self._of_endpoint = endpoint, limit, workers
         self._calls = None
 
-    async def most_in_flight(self, calls, seconds):
-        """Keeps `calls` calls waiting or in flight for so long; how many were in flight at most."""
+    async def most_in_flight(self, calls, seconds, until=float("inf")):
+        """Keeps `calls` calls waiting or in flight for so long, or until `until` fly; how many were in flight at most."""
         if self._calls is None:
             self._calls = CallLimit(1)
             self._borrower = Borrower(self._calls, *self._of_endpoint, PerMinute())
@@ -28,6 +28,10 @@ class Worker:
                     await asyncio.sleep(0.02)
 
         tasks = [asyncio.create_task(call()) for _ in range(calls)]
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*tasks), seconds)
+        end = time.monotonic() + seconds
+        while highest < until and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         return highest
