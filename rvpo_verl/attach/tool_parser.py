@@ -28,7 +28,7 @@ def register(module: ModuleType) -> str:
             except UnparsableError:
                 return text, []
             return text.removesuffix(answer) + _BLOCK.sub("", answer), [
-                module.FunctionCall(name=call.name, arguments=json.dumps(call.parameters)) for call in calls
+                module.FunctionCall(name=name, arguments=json.dumps(parameters)) for name, parameters in calls
             ]
 
     return f"ToolParser: {NAME}"

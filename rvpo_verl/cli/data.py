@@ -126,6 +126,13 @@ def rlla(
     ] = None,
     mode: Annotated[Mode, typer.Option(help="Of the rewards that will read it.")] = Mode.robust,
     split: Annotated[str, typer.Option(help="Split of raw rows, which do not name one.")] = "train",
+    drop_unoffered: Annotated[
+        bool,
+        typer.Option(
+            "--drop-unoffered",
+            help="Drop rows whose ground truth uses a tool or parameter that the prompt does not offer.",
+        ),
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Check the ground truths of RLLA against the rewards for tool calling, and write those they can read."""
@@ -136,13 +143,14 @@ def rlla(
     from rvpo_verl.files import write_parquet
 
     rows = read_rlla(file, split)
-    checked = check_rlla(rows, mode.value)
+    checked = check_rlla(rows, mode.value, drop_unoffered)
     summary = {
         "rows": len(rows),
         "usable": len(checked.usable),
         "mode": mode.value,
         "parts": checked.parts,
         "calls": {str(count): number for count, number in checked.calls.items()},
+        "unoffered": {str(number): missing for number, missing in checked.unoffered.items()},
         "findings": [asdict(finding) for finding in checked.findings.by_kind.values()],
     }
     table = new_table("rows", f"usable in mode={mode.value}", "ground truths with", "calls in them")
@@ -153,6 +161,9 @@ def rlla(
         ", ".join(f"{number} with {count}" for count, number in checked.calls.items()),
     )
     print_tables(table, show_findings(summary["findings"]))
+    if checked.unoffered:
+        kept = "dropped" if drop_unoffered else "kept; --drop-unoffered drops them"
+        print_text(f"Rows that use what is not offered ({kept}): {', '.join(map(str, checked.unoffered))}")
     if out is not None:
         if not checked.usable:
             raise UserError(

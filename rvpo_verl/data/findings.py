@@ -27,6 +27,7 @@ DESCRIPTIONS = {
     "prompt_in_val_and_test": ("a prompt of val is in test too", KEPT),
     # Of RLLA
     "prompt_repeated": ("a prompt is in the file twice", KEPT),
+    "unoffered": ("a ground truth uses a tool or parameter that its prompt does not offer", KEPT),
 }
 """By kind: what was found, and what is done about it unless an option says otherwise. Kinds not listed give both."""
 

@@ -1,6 +1,5 @@
 """RLLA (ToolRL, arXiv:2504.13958): reads tool-calling rows, and scores their ground truths with the rewards."""
 
-import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from rvpo_verl.data.duplicates import prompt_key
 from rvpo_verl.data.findings import Findings
+from rvpo_verl.data.offered_tools import not_offered
 from rvpo_verl.data.rows import Row
 from rvpo_verl.data.schema import FilledText, Message, Schema, Text, check
 from rvpo_verl.errors import UserError
@@ -81,45 +81,58 @@ def ground_truth(row: Row) -> str:
 @dataclass
 class Checked:
     usable: list[Row]
-    """Rows whose ground truth the rewards can read in the requested mode."""
+    """Rows whose ground truth the rewards can read in the requested mode, and that were not dropped otherwise."""
     findings: Findings
     parts: dict[str, int]
     """Number of ground truths with a tool call, a response, both, or neither."""
     calls: dict[int, int]
     """Number of ground truths by their number of calls; unreadable ones are not counted."""
+    unoffered: dict[int, list[str]]
+    """By row number from 1: tools and parameters that the ground truth uses and the prompt does not offer."""
 
 
-def check_rlla(rows: Sequence[Row], mode: Mode = "robust") -> Checked:
-    """Scores every ground truth against itself.
+def check_rlla(rows: Sequence[Row], mode: Mode = "robust", drop_unoffered: bool = False) -> Checked:
+    """Scores every ground truth against itself, and compares its calls with the tools that its prompt offers.
 
-    A row whose ground truth a mode cannot read has no reward: it costs rollouts and gives no gradient.
+    A row whose ground truth a mode cannot read lacks a reward: it costs rollouts and gives less gradient, or none.
     """
     findings, usable, seen = Findings(), [], set()
     parts: Counter[str] = Counter()
     calls: Counter[int] = Counter()
+    unoffered: dict[int, list[str]] = {}
     for number, row in enumerate(rows, start=1):
         truth, where = ground_truth(row), f"row {number}"
         correctness = {each: tool_call_correctness(truth, truth, mode=each) for each in get_args(Mode)}
         for each in (each for each, score in correctness.items() if score is None):
+            alone = tool_call_format(truth, truth, mode=each) is not None
+            missing = "tool_call_correctness is" if alone else "both rewards are"
             findings.add(
-                f"unreadable_{each}",
+                f"unreadable_{each}{'_correctness' * alone}",
                 where,
                 truth,
-                what=f"a ground truth that mode={each} cannot read: both rewards are missing",
+                what=f"a ground truth that mode={each} cannot read: {missing} missing",
                 handled="dropped" if each == mode else f"kept: mode={mode} decides",
             )
-        if correctness[mode] is not None:
+        answer = split_thought(truth)[1]
+        try:
+            called = parse_calls(answer)
+        except UnparsableError:
+            called = None
+        if called is not None:
+            calls[len(called)] += 1
+            if foreign := not_offered(row, called):
+                unoffered[number] = foreign
+                handled = "dropped" if drop_unoffered else None
+                findings.add("unoffered", where, ", ".join(foreign), handled=handled)
+        if correctness[mode] is not None and not (drop_unoffered and number in unoffered):
             usable.append(row)
             _add_imperfect(truth, correctness[mode], where, mode, findings)
-        answer = split_thought(truth)[1]
         has = [part for part, tag in (("tool call", OPEN), ("response", "<response>")) if tag in answer]
         parts[" and ".join(has) or "neither"] += 1
-        with contextlib.suppress(UnparsableError):
-            calls[len(parse_calls(answer))] += 1
         if (key := prompt_key(row)) in seen:
             findings.add("prompt_repeated", where, row["prompt"][-1]["content"])
         seen.add(key)
-    return Checked(usable, findings, dict(parts), dict(sorted(calls.items())))
+    return Checked(usable, findings, dict(parts), dict(sorted(calls.items())), unoffered)
 
 
 def _add_imperfect(truth: str, correctness: float, where: str, mode: Mode, findings: Findings) -> None:

@@ -93,4 +93,4 @@ def tool_calls(text: str) -> list[ToolCall]:
         calls = parse_calls(split_thought(assistant_text(text))[1], limit=MAX_CALLS)
     except UnparsableError:
         return []
-    return [ToolCall(id=uuid4().hex, function=call.name, arguments=call.parameters) for call in calls]
+    return [ToolCall(id=uuid4().hex, function=name, arguments=parameters) for name, parameters in calls]

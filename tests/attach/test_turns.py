@@ -123,8 +123,8 @@ def test_every_turn_keeps_the_format(scored, turns, value):
 def test_calls_of_all_turns_count_together(scored):
     other = TRUTH.replace("Paris", "Rome")
     both = wrote(other), received("x"), wrote(TRUTH), received("x"), wrote(FINAL)
-    # One of two calls is right: J(names) = 1/2 instead of 1, of S_max = 3.
-    assert scored({"tool_call_correctness": {}}, *both) == pytest.approx(6 * 2.5 / 3 - 3)
+    # One of two calls is right: J(names) = 1/2 instead of 1, and half of S = 1/2 + [1 + 1], of S_max = 3.
+    assert scored({"tool_call_correctness": {}}, *both) == pytest.approx(6 * (2.5 / 2) / 3 - 3)
 
 
 SEES = """

@@ -88,7 +88,7 @@ def test_what_a_mode_cannot_read_is_dropped_for_that_mode_only(tmp_path):
     robust, strict = check_rlla(rows), check_rlla(rows, "strict")
     assert [ground_truth(row) for row in robust.usable] == [PLAIN, THINKS_OF_TAGS, RESPONSE]
     assert [ground_truth(row) for row in strict.usable] == [PLAIN, RESPONSE]
-    assert counts(robust) == counts(strict) == {"unreadable_strict": 2, "unreadable_robust": 1}
+    assert counts(robust) == counts(strict) == {"unreadable_strict": 2, "unreadable_robust_correctness": 1}
     assert robust.findings.by_kind["unreadable_strict"].where == "row 2"
     assert robust.parts == {"tool call": 3, "response": 1}
     assert robust.calls == {0: 1, 1: 2}
@@ -107,6 +107,67 @@ def test_a_ground_truth_that_does_not_get_full_marks_itself_is_told(tmp_path):
     checked = check_rlla(read_rlla(write(tmp_path / "raw.jsonl", raw(PLAIN, truth, RESPONSE))))
     assert counts(checked) == {"imperfect": 1}
     assert checked.findings.by_kind["imperfect"].example.startswith("format 0, correctness 3")
+
+
+@pytest.mark.parametrize("mode", ["robust", "strict"])
+def test_a_finding_names_the_rewards_that_are_missing(tmp_path, mode):
+    rows = read_rlla(write(tmp_path / "raw.jsonl", raw(PLAIN, THINKS_OF_TAGS, NOT_JSON, RESPONSE, "Hello.")))
+    for row in rows:
+        truth = ground_truth(row)
+        missing = [
+            reward.__name__
+            for reward in (tool_call_format, tool_call_correctness)
+            if reward(truth, truth, mode=mode) is None
+        ]
+        said = [
+            finding.what.partition(": ")[2]
+            for kind, finding in check_rlla([row]).findings.by_kind.items()
+            if kind.startswith(f"unreadable_{mode}")
+        ]
+        assert (
+            said
+            == {
+                0: [],
+                1: [f"{' '.join(missing)} is missing"],
+                2: ["both rewards are missing"],
+            }[len(missing)]
+        )
+
+
+OFFERED = """**Available Tools**
+In your response, you can use the following tools:
+1. Name: Sum (of two)
+Description: Adds.
+By hand.
+Parameters: {"a": {"type": "int"}, "b": {"type": "int"}}
+2. Name: stop
+Description:
+Parameters: {}
+
+**Steps for Each Turn**
+1. Name: think
+Description: Think.
+Parameters: {}"""
+
+
+@pytest.mark.parametrize(
+    ("calls", "foreign"),
+    [
+        ('{"name": "Sum (of two)", "parameters": {"a": 1}}\n{"name": "stop", "parameters": {}}', []),
+        ('{"name": "Sum", "parameters": {"a": 1}}', ["tool 'Sum'"]),
+        ('{"name": "think", "parameters": {}}', ["tool 'think'"]),
+        ('{"name": "Sum (of two)", "parameters": {"a": 1, "c": 1}}', ["Sum (of two): parameter 'c'"]),
+        ('{"name": "stop", "parameters": {"a": 1}}', ["stop: parameter 'a'"]),
+    ],
+)
+def test_calls_are_compared_with_the_tools_that_the_prompt_offers(tmp_path, calls, foreign):
+    truth = f"<think> t </think>\n<tool_call>\n{calls}\n</tool_call>"
+    rows = [{"instruction": OFFERED, "input": "Add 1.", "output": truth}, *raw(PLAIN)]
+    rows = read_rlla(write(tmp_path / "raw.jsonl", rows))
+    kept, dropped = check_rlla(rows), check_rlla(rows, drop_unoffered=True)
+    assert kept.unoffered == dropped.unoffered == ({1: foreign} if foreign else {})
+    assert len(kept.usable) == 2
+    assert len(dropped.usable) == 2 - bool(foreign)
 
 
 def test_a_constant_strict_reward_is_no_fault_of_a_ground_truth_but_an_earlier_turn_in_it_is(tmp_path):
@@ -130,9 +191,9 @@ def test_a_prompt_that_is_there_twice_is_told_and_kept():
 def test_of_rllas_own_rows_robust_reads_all_and_strict_does_not(tmp_path):
     rows = read_rlla(DATA / "test.parquet") + read_rlla(DATA / "raw.jsonl")
     assert len(rows) == 420
-    assert counts(check_rlla(rows)) == {"unreadable_strict": 12, "prompt_repeated": 1}
-    strict = check_rlla(rows, "strict")
-    assert len(strict.usable) == 408
+    assert counts(check_rlla(rows)) == {"unreadable_strict": 12, "prompt_repeated": 1, "unoffered": 10}
+    strict = check_rlla(rows, "strict", drop_unoffered=True)
+    assert len(strict.usable) == 398
     write_parquet(strict.usable, tmp_path / "clean.parquet")
     assert counts(check_rlla(read_rlla(tmp_path / "clean.parquet"), "strict")) == {"prompt_repeated": 1}
 

@@ -208,8 +208,18 @@ SPURIOUS = f"{THOUGHT}\n{block(call('f'))}\n<response> hi </response>"
         # Upstream takes calls to be parameters of the thought's `<tool_call>`.
         (CALLS.replace(" t ", " a <tool_call> "), CALLS, -3.0, 3.0),
         (CALLS, CALLS.replace(" t ", " a <tool_call> "), None, 3.0),
-        # S = 1/2 + [1 + 2] of 4: one call too many.
-        (answer(call("f", a=1, b="x"), call("g")), CALLS, 2.25, 2.25),
+        # S = 1/2 + [1 + 2] of 4: one call too many. Robust takes half of it, as only one of the two is needed.
+        (answer(call("f", a=1, b="x"), call("g")), CALLS, 2.25, -0.375),
+        # What says nothing is no response: an empty one, a thought that is not closed, another thought.
+        ("", RESPONSE, 0.0, -3.0),
+        (THOUGHT, RESPONSE, 0.0, -3.0),
+        ("<think> I say: hi.", RESPONSE, 0.0, -3.0),
+        ("<think></think>", RESPONSE, 0.0, -3.0),
+        ("<think></think>\n<response> </response>", RESPONSE, 0.0, -3.0),
+        (f"{THOUGHT}<response>...</response></think>", RESPONSE, 0.0, -3.0),
+        (f"{THOUGHT}<think> hi", RESPONSE, 0.0, -3.0),
+        ("hi", RESPONSE, 0.0, 3.0),
+        ("<think></think>", THOUGHT, 0.0, 3.0),  # here the right answer says nothing
         # S = 1 + [1/2 + 1]: a parameter is missing. Then 1 + [1/3 + 1]: and another made up.
         (answer(call("f", a=1)), CALLS, 0.75, 0.75),
         (answer(call("f", a=1, c=1)), CALLS, 0.5, 0.5),
@@ -269,6 +279,8 @@ def test_one_bad_block_spoils_the_answer(bad):
     [
         (1, "1", True), (1, 1.0, True), ("1", 1.0, True), ("1.0", 1, True), (1, " 1 ", True), (1, True, False),
         (1.0, True, False), (0, False, False), ("1", True, False), (True, "true", True), (True, "1", False),
+        (True, "True", True), (False, " False", True), (True, "False", False), (None, "None", True),
+        (1, "True", False), ([True, 2], ["True", "2"], True), ("true", "True", False),
         (True, "yes", False), (None, "null", True), (None, 0, False), (None, "", False), ("a", " a\n", True),
         ("a", "A", False), ("1.10", "1.1", False), ("007", 7, False), ("1", "1.0", False), ("", 0, False),
         ([1, [2]], ["1", [2.0]], True), ([1, 2], [2, 1], False), ([1], [1, 1], False), ([1], [True], False),
@@ -282,10 +294,41 @@ def test_values_that_are_the_same_by_hand(expected, given_, equal):
     assert same(given_, expected) is equal
 
 
+def read(text, exact):
+    try:
+        return repr(parse_calls(text, limit=66, exact=exact))  # the text of 1, 1.0 and True differs
+    except UnparsableError:
+        return None
+
+
+def test_the_fast_reader_reads_what_the_exact_one_does(rlla):
+    rng = random.Random(2)
+    for truth in rlla:
+        for text in (truth, mutated(truth, rng), mutated(mutated(truth, rng), rng)):
+            text = text.partition("</think>")[2]
+            assert read(text, exact=False) == read(text, exact=True), text
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.deferred(lambda: objects | json_values), min_size=1, max_size=3),
+    st.sampled_from(["\n", ", ", "\n\n", "\u2028"]),
+)
+def test_the_fast_reader_reads_any_json_as_the_exact_one(values, between):
+    text = block(between.join(map(json.dumps, values)))
+    assert read(text, exact=False) == read(text, exact=True)
+
+
+def test_of_long_integers_no_digit_is_lost():
+    truth = answer(call("f", a=2**64 + 1))
+    assert tool_call_correctness(answer(call("f", a=2**64 + 1).replace(": ", ":")), truth) == 3.0
+    assert tool_call_correctness(answer(call("f", a=2**64 + 2)), truth) == 1.0  # S = 1 + 1 of 3
+
+
 def test_not_a_number_is_itself():
     (one,) = parse_calls('<tool_call>{"name": "f", "parameters": {"a": NaN}}</tool_call>')
     (other,) = parse_calls('<tool_call>{"name": "f", "parameters": {"a": NaN}}</tool_call>')
-    assert same(one.parameters, other.parameters)
+    assert same(one, other)
 
 
 # --- format ------------------------------------------------------------------------------------------------
@@ -375,11 +418,14 @@ def slow_correctness(given_calls, expected) -> float:
         if theirs is None or ours[0] != theirs[0]:
             return 0.0
         equal = sum(name in theirs[1] and theirs[1][name] == value for name, value in ours[1].items())
-        return jaccard(ours[1], theirs[1]) + equal
+        return (jaccard(ours[1], theirs[1]) + equal) * (
+            1 if len(theirs[1]) <= len(ours[1]) else len(ours[1]) / len(theirs[1])
+        )
 
     padded = [*given_calls, *[None] * len(expected)]
     best = max(sum(map(gain, expected, chosen)) for chosen in itertools.permutations(padded, len(expected)))
     score = jaccard([name for name, _ in expected], [name for name, _ in given_calls]) + best
+    score *= min(1, len(expected) / max(1, len(given_calls)))
     return 6 * score / (1 + sum(1 + len(values) for _, values in expected)) - 3
 
 
@@ -404,7 +450,11 @@ def test_order_of_calls_and_parameters_does_not_matter(given_calls, expected, rn
 
 @settings(max_examples=100, deadline=None)
 @given(calls, calls)
-def test_robust_never_scores_below_upstreams_greedy_matching(given_calls, expected):
+def test_robust_never_scores_below_upstreams_greedy_matching_unless_something_is_too_much(
+    given_calls, expected
+):
+    few = min(len(values) for _, values in expected)
+    given_calls = [(name, dict([*values.items()][:few])) for name, values in given_calls[: len(expected)]]
     response, truth = written(given_calls), written(expected)
     strict = tool_call_correctness(response, truth, mode="strict")
     assert tool_call_correctness(response, truth) >= strict - 1e-9
@@ -423,6 +473,155 @@ def test_matching_is_the_best_of_all_permutations(rows, columns, rng):
 
 
 # --- reward hacking ----------------------------------------------------------------------------------------
+
+
+def parts(guesses, size):
+    """The answers that consist of `size` of the guesses."""
+    return [answer(*chosen) for chosen in itertools.combinations(guesses, size)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_more_calls_than_needed_never_pay_whatever_is_believed(data):
+    """Ground truths of up to two calls, each with a belief, and answers of three to five calls about them.
+
+    Tools, values and the number of calls may all be doubtful.
+    """
+    known = st.tuples(
+        st.sampled_from("fg"), st.fixed_dictionaries({"a": st.integers(0, 2), "b": st.integers(0, 2)})
+    )
+    truths = data.draw(st.lists(st.lists(known, min_size=1, max_size=2), min_size=1, max_size=5))
+    belief = data.draw(st.lists(st.floats(0.01, 1), min_size=len(truths), max_size=len(truths)))
+    guesses = [call(name, **values) for name, values in data.draw(st.lists(known, min_size=3, max_size=5))]
+
+    def expected(response):
+        found = [tool_call_correctness(response, written(truth)) for truth in truths]
+        return sum(p * score for p, score in zip(belief, found, strict=True)) / sum(belief)
+
+    for needed in range(max(map(len, truths)), len(guesses)):
+        assert expected(answer(*guesses)) <= max(map(expected, parts(guesses, needed))) + 1e-9
+
+
+@settings(max_examples=300, deadline=None)
+@given(calls, st.lists(calls.map(lambda pairs: pairs[0]), min_size=2, max_size=6))
+def test_an_answer_scores_at_most_the_mean_of_its_parts_with_as_many_calls_as_needed(expected, guesses):
+    truth, lines = written(expected), [call(name, **values) for name, values in guesses]
+    for needed in range(len(expected), len(lines)):
+        whole = tool_call_correctness(answer(*lines), truth)
+        of_parts = [tool_call_correctness(part, truth) for part in parts(lines, needed)]
+        assert whole <= sum(of_parts) / len(of_parts) + 1e-9
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.integers(0, 2), min_size=1, max_size=3),
+    st.dictionaries(st.sampled_from("abcde"), st.integers(0, 2), min_size=2, max_size=5),
+)
+def test_a_call_scores_at_most_the_mean_of_its_parts_with_as_many_parameters_as_needed(expected, guessed):
+    """So that no belief about names and values makes more parameters than needed pay."""
+    truth = answer(call("f", **expected))
+    for needed in range(len(expected), len(guessed)):
+        scores = [
+            tool_call_correctness(answer(call("f", **dict(chosen))), truth)
+            for chosen in itertools.combinations(guessed.items(), needed)
+        ]
+        whole = tool_call_correctness(answer(call("f", **guessed)), truth)
+        assert whole <= sum(scores) / len(scores) + 1e-9
+
+
+def test_on_rllas_rows_two_names_of_a_parameter_beat_one_in_strict_and_never_in_robust(rlla):
+    rows, hacked = 0, {"strict": 0, "robust": 0}
+    for text in rlla:
+        expected = parse_calls(text.partition("</think>")[2])
+        if len(expected) != 1 or not expected[0][1]:
+            continue
+        name, values = expected[0]
+        first = next(iter(values))
+        rest = {key: value for key, value in values.items() if key != first}
+        other = {"another name": values[first]} | rest
+        rows += 1
+        for mode in hacked:
+            one, two, both = (
+                tool_call_correctness(
+                    answer(json.dumps({"name": name, "parameters": given})),
+                    answer(json.dumps({"name": name, "parameters": values})),
+                    mode,
+                )
+                for given in (values, other, other | values)
+            )
+            hacked[mode] += both > (one + two) / 2 + 1e-9
+    assert rows > 100
+    assert hacked["strict"] == rows
+    assert hacked["robust"] == 0
+
+
+def in_turns(*texts):
+    """What the model wrote in each turn, with what a tool returned after it."""
+    return [
+        message
+        for text in texts
+        for message in ({"role": "assistant", "content": text}, {"role": "tool", "content": CALLS})
+    ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(calls, calls)
+def test_calls_of_several_turns_score_as_those_of_one(given_calls, expected):
+    truth, lines = written(expected), [call(name, **values) for name, values in given_calls]
+    turns = in_turns(*map(answer, lines), RESPONSE)
+    assert tool_call_correctness("", truth, turns=turns) == tool_call_correctness(answer(*lines), truth)
+
+
+@pytest.mark.parametrize(
+    ("texts", "score"),
+    [
+        ((), -3.0),
+        (("",), -3.0),
+        ((RESPONSE,), 3.0),
+        ((RESPONSE, ""), -3.0),  # the last turn is the answer
+        (("", RESPONSE), 3.0),
+        ((CALLS, RESPONSE), -3.0),
+    ],
+)
+def test_of_several_turns_the_last_one_has_to_say_something_where_a_response_is_right(texts, score):
+    assert tool_call_correctness("", RESPONSE, turns=in_turns(*texts)) == score
+
+
+def guesses_of(parameters, doubtful, each):
+    """All combinations of `each` values, of which the last is the right one, for the doubtful parameters."""
+    values = [[f"guess {n}" for n in range(each - 1)] + [parameters[name]] for name in doubtful]
+    return [parameters | dict(zip(doubtful, chosen, strict=True)) for chosen in itertools.product(*values)]
+
+
+@pytest.mark.parametrize("each", [2, 8])
+def test_on_rllas_rows_every_guess_beats_one_in_strict_and_never_in_robust(rlla, each):
+    """Two parameters of one call are doubtful, every combination of `each` values equally likely."""
+    rows, hacked = 0, {"strict": 0, "robust": 0}
+    for text in rlla:
+        expected = parse_calls(text.partition("</think>")[2])
+        index = next((i for i, (_, values) in enumerate(expected) if len(values) >= 2), None)
+        if index is None:
+            continue
+        name, values = expected[index]
+        doubtful = list(values)[:2]
+        others = [
+            json.dumps({"name": other, "parameters": given})
+            for i, (other, given) in enumerate(expected)
+            if i != index
+        ]
+        guesses = [
+            json.dumps({"name": name, "parameters": one}) for one in guesses_of(values, doubtful, each)
+        ]
+        # By symmetry every combination may stand for the right one, so one ground truth and each guess is enough.
+        rows += 1
+        truth = answer(*others, guesses[-1])
+        for mode in hacked:
+            one = [tool_call_correctness(answer(*others, guess), truth, mode) for guess in guesses]
+            every = tool_call_correctness(answer(*others, *guesses), truth, mode)
+            hacked[mode] += every > sum(one) / len(one) + 1e-9
+    assert rows > 150
+    assert hacked["strict"] > 0.9 * rows
+    assert hacked["robust"] == 0
 
 
 @settings(max_examples=100, deadline=None)
@@ -444,8 +643,8 @@ def test_repeating_the_right_call_lowers_the_score_each_time():
     ]
     assert values[0] == 3.0
     assert all(later < earlier for earlier, later in itertools.pairwise(values))
-    # S = 1/65 + 3 of 4; one more and the answer is not read.
-    assert values[-1] == pytest.approx(6 * (1 / 65 + 3) / 4 - 3)
+    # S = (1/65 + 3) / 65 of 4; one more and the answer is not read.
+    assert values[-1] == pytest.approx(6 * (1 / 65 + 3) / 65 / 4 - 3)
     for lines in ([right] * 66, [f"[{','.join([right] * 66)}]"]):
         assert tool_call_correctness(answer(*lines), CALLS) == -3.0
     assert tool_call_correctness(THOUGHT + block(right) * 66, CALLS) == -3.0
@@ -563,7 +762,7 @@ def test_cost_is_linear_in_the_length_of_the_answer(text, mode):
 
 def test_a_ground_truth_is_read_once_for_all_answers_of_its_group(monkeypatch):
     read = []
-    monkeypatch.setattr(robust, "parse_calls", lambda text, limit=None: read.append(text) or [])
+    monkeypatch.setattr(robust, "parse_calls", lambda text, **_: read.append(text) or [])
     truth = answer(call("only here", a=1))
     for _ in range(4):
         tool_call_correctness(RESPONSE, truth)

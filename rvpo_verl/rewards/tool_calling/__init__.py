@@ -8,9 +8,12 @@ J is the Jaccard index, |A ∩ B| / |A ∪ B| of multisets. Calls are matched wi
 once. Two modes:
 
 * `robust`, the default, reads what a tolerant client would (`parser`), calls in any order, and matches them so
-  that S is largest. It also scores ground truths without a call.
+  that S is largest. If an answer has m calls where the ground truth has n < m, S is multiplied by n/m, so that
+  calling with every guess never scores above the best n of the guesses; so is the part of a call by its numbers of
+  parameters. It also scores ground truths without a call.
 * `strict` gives what verl's `utils/reward_score/rlla.py` gives for ChatML models, bit for bit, to reproduce
-  published runs. There a ground truth without a call scores 0 for any answer.
+  published runs. There a ground truth without a call scores 0 for any answer, and where two values of a
+  parameter, or two names of it, are possible, calling with both scores more than choosing one.
 
 Both are linear in the length of the response and raise on no response. A score is None (the reward is
 missing) where the ground truth cannot be read, or is not a string.
@@ -53,8 +56,8 @@ def tool_call_correctness(
 
     `robust`: 3 exactly if the calls are the same up to their order; -3 if any block of the answer cannot be
     read, or holds too many calls (`robust.MAX_EXTRA_CALLS`). A ground truth without a call gives 3 to an answer
-    without `<tool_call>` outside of its thought, -3 to one with it; whether there is a `<response>` is decided
-    by `tool_call_format`.
+    that says something and has no `<tool_call>`, both outside of its thought, else -3; whether there is a
+    `<response>` is decided by `tool_call_format`.
 
     Args:
         turns: the response as messages; by default it is a single turn.
