@@ -13,6 +13,8 @@ SLOW_GROWTH, FAST_GROWTH = 1.02, 1.25
 """Of the rate in a second without refusal."""
 SLOW_SECONDS = 10.0
 LOWEST_RATE = 0.2
+CATCH_UP_SECONDS = 0.25
+"""Of calls that could have been sent and were not, because this process had no processor."""
 SHORTEST_MEASUREMENT_SECONDS, LONGEST_MEASUREMENT_SECONDS = 1.0, 3.0
 
 
@@ -34,7 +36,7 @@ class Pace:
         return self._base * SLOW_GROWTH**slow * FAST_GROWTH**fast
 
     def sent(self, now: float) -> None:
-        self.next_call = max(now, self.next_call) + 1 / self.rate(now)
+        self.next_call = max(now - CATCH_UP_SECONDS, self.next_call) + 1 / self.rate(now)
 
     def answered(self, now: float) -> None:
         if now - self._since > LONGEST_MEASUREMENT_SECONDS:

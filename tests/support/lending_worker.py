@@ -14,7 +14,7 @@ class Worker:
         self._calls = None
 
     async def most_in_flight(self, calls, seconds, until=float("inf")):
-        """Keeps `calls` calls waiting or in flight for so long, or until `until` fly; how many were in flight at most."""
+        """Keeps `calls` calls waiting or in flight for so long, or until `until` fly; how many flew at most."""
         if self._calls is None:
             self._calls = CallLimit(1)
             self._borrower = Borrower(self._calls, *self._of_endpoint, PerMinute())
