@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gzip
 import ssl
-import subprocess
 
 import pytest
 from hypothesis import given, settings
@@ -232,25 +231,6 @@ def test_a_connection_that_was_closed_or_idle_for_long_is_not_reused(monkeypatch
 
 
 # --- TLS ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("certificate")
-    try:
-        subprocess.run(
-            [
-                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"),
-                *("-addext", "subjectAltName=DNS:localhost,DNS:judge.example"),
-                *("-keyout", "key.pem", "-out", "certificate.pem"),
-            ],
-            cwd=folder,
-            check=True,
-            capture_output=True,
-        )  # fmt: skip
-    except FileNotFoundError:
-        pytest.skip("openssl is not installed")
-    return folder / "certificate.pem", folder / "key.pem"
 
 
 @pytest.fixture
