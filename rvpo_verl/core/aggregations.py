@@ -144,7 +144,7 @@ def find(name: str) -> Aggregation:
             f"points of group {GROUP!r}), or package.module:function"
         )
     try:
-        aggregation = pkgutil.resolve_name(target)
+        aggregation: Aggregation = pkgutil.resolve_name(target)
     except Exception as error:
         raise ConfigError(f"aggregation={name!r}: importing {target} failed: {error!r}") from error
     _try(aggregation, name)
