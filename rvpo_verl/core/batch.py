@@ -89,7 +89,7 @@ class RewardBatch:
     def from_vectors(
         cls,
         vectors: Sequence[NamedScores],
-        groups: Sequence[Hashable],
+        groups: Sequence[Hashable] | np.ndarray,
         length_B: Tensor,
         *,
         valid_B: Tensor | None = None,
@@ -146,7 +146,7 @@ class RewardBatch:
     def from_columns(
         cls,
         columns: Mapping[str, Any],
-        groups: Sequence[Hashable],
+        groups: Sequence[Hashable] | np.ndarray,
         length_B: Tensor,
         *,
         weights: Mapping[str, float] | None = None,
@@ -187,7 +187,7 @@ class RewardBatch:
         )
 
 
-def _numbered(groups: Sequence[Hashable]) -> list[int]:
+def _numbered(groups: Sequence[Hashable] | np.ndarray) -> list[int]:
     """Group of each response as an integer from 0, in the order in which they appear."""
     number = {group: index for index, group in enumerate(dict.fromkeys(groups))}
     return [number[group] for group in groups]

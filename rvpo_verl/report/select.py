@@ -105,9 +105,7 @@ def conflicts(groups: list[list[Answer]]) -> Iterator[float]:
     """How much the rewards of each group disagree: the variance of Z over the rewards of an answer, on average."""
     answers = [answer for group in groups for answer in group]
     group_B = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-    batch = RewardBatch.from_vectors(
-        [answer.vector for answer in answers], group_B.tolist(), torch.ones(len(answers))
-    )
+    batch = RewardBatch.from_vectors([answer.vector for answer in answers], group_B, torch.ones(len(answers)))
     steps = advantage(batch, Settings(whitening="none"), AggregationContext())
     z_BM, weight_BM = steps.standardized.z_BM, steps.weight_BM
     mean_B1 = (weight_BM * z_BM).sum(dim=1, keepdim=True)
