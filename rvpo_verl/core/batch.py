@@ -94,11 +94,16 @@ class RewardBatch:
         *,
         valid_B: Tensor | None = None,
     ) -> "RewardBatch":
-        """
+        """The batch of responses whose rewards have names that may differ from group to group.
+
         Args:
-            vectors: the scores of each response; names may differ from group to group.
+            vectors: the scores of each response.
             groups: (B,) group of each response, any hashable values.
-            length_B: its device is the batch's.
+            length_B: tokens of each response that are trained; its device is the batch's.
+            valid_B: False for rows that take part in nothing; by default all do.
+
+        Raises:
+            ValueError: not as many groups as vectors, or shapes that do not fit.
         """
         numbers = _numbered(groups)
         names_G: list[tuple[str, ...]] = []
@@ -152,13 +157,18 @@ class RewardBatch:
         weights: Mapping[str, float] | None = None,
         valid_B: Tensor | None = None,
     ) -> "RewardBatch":
-        """
+        """The batch of responses that all have the same rewards.
+
         Args:
             columns: (B,) numbers by reward, None or NaN where missing. Each is a family of its own.
-            weights: by reward; 1 where none is given.
+            groups: (B,) group of each response, any hashable values.
+            length_B: tokens of each response that are trained; its device is the batch's.
+            weights: by reward, at least 0; 1 where none is given.
+            valid_B: False for rows that take part in nothing; by default all do.
 
         Raises:
             UserError: a column holds something else than numbers.
+            ValueError: shapes that do not fit.
         """
         group_B = torch.tensor(_numbered(groups))
         rewards = np.empty((len(group_B), len(columns)))
@@ -176,6 +186,7 @@ class RewardBatch:
         ).to(length_B.device)
 
     def to(self, device: torch.device) -> "RewardBatch":
+        """The same batch on another device."""
         return RewardBatch(
             rewards_BM=self.rewards_BM.to(device),
             group_B=self.group_B.to(device),
