@@ -136,7 +136,7 @@ def _examine_trainers(errors: dict[str, Exception], report: Report) -> None:
     elif _exists(V1) and version("TransferQueue") is None:
         report.warnings.append(
             "verl's V1 trainer, its default, cannot run without TransferQueue: "
-            'pip install "rvpo-verl[v1]", or train with trainer.use_v1=False'
+            'pip install "rvpo-verl[transfer-queue]", or train with trainer.use_v1=False'
         )
     elif V1 in broken:
         report.warnings.append(
