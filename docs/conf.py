@@ -6,6 +6,8 @@ import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from rvpo_verl import metrics
+
 project = "rvpo-verl"
 author = "The rvpo-verl authors"
 version = release = installed_version("rvpo-verl")
@@ -40,9 +42,20 @@ def _after_napoleon(app, what, name, obj, options, lines):
 
 def _command_line(app):
     """The page of the command line, from its own help."""
-    page = Path(app.srcdir) / "reference" / "cli.md"
     command = [sys.executable, "-m", "typer", "rvpo_verl.cli", "utils", "docs", "--name", "rvpo-verl"]
-    text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100).stdout
+    _write(
+        app, "cli.md", subprocess.run(command, check=True, capture_output=True, text=True, timeout=100).stdout
+    )
+
+
+def _metrics(app):
+    """The page of the metrics, from their table."""
+    rows = "".join(f"| `{name}` | {meaning} |\n" for name, meaning in metrics.METRICS.items())
+    _write(app, "metrics.md", f"# Metrics\n\n{metrics.__doc__}\n| metric | |\n|---|---|\n{rows}")
+
+
+def _write(app, name, text):
+    page = Path(app.srcdir) / "reference" / name
     if not page.exists() or page.read_text() != text:
         page.write_text(text)
 
@@ -51,3 +64,4 @@ def setup(app):
     app.connect("autodoc-process-docstring", _before_napoleon, priority=100)
     app.connect("autodoc-process-docstring", _after_napoleon, priority=900)
     app.connect("builder-inited", _command_line)
+    app.connect("builder-inited", _metrics)

@@ -15,6 +15,8 @@ from pydantic import (
 
 from rvpo_verl.schema import BRANCHES, Strict
 
+__all__ = ["AdvantageConfig", "RewardSpec", "RewardsConfig", "ScheduleConfig"]
+
 RESERVED_NAMES = frozenset(
     {
         "reward", "acc", "pred", "uid", "prompt", "data_source", "reward_model", "extra_info", "tool_extra_fields",
@@ -61,12 +63,13 @@ class ScheduleConfig(Strict):
     """A number as a function of the trainer's global step (paper: k is linear, 0.5 to 2.0)."""
 
     schedule: Literal["constant", "linear", "cosine"]
+    """`constant` keeps `from`."""
     from_: Annotated[float, Field(ge=0)] = Field(alias="from")
-    """Its value at the first step."""
+    """Written `from`: its value at the first step."""
     to: Annotated[float, Field(ge=0)] | None = None
     """Its value at the last step of the schedule; kept from there on."""
     over: Annotated[Any, BeforeValidator(_steps)] = "run"
-    """Length in global steps, or "run" for all steps of the training."""
+    """Length in global steps, at least 1, or "run" for all steps of the training."""
 
     @model_validator(mode="after")
     def _ends_fit(self) -> "ScheduleConfig":
@@ -81,6 +84,7 @@ class ScheduleConfig(Strict):
 
     @property
     def end(self) -> float:
+        """Its value from the last step on."""
         return self.from_ if self.to is None else self.to
 
 
@@ -120,16 +124,21 @@ class AdvantageConfig(Strict):
     """softmin (RVPO), mean (GDPO), min (k = inf), variance (explicit penalty), another entry point of group
     `rvpo_verl.aggregations`, or `package.module:function`."""
     k: RiskCoefficient = 2.0
-    """A number, or a schedule."""
+    """Risk coefficient of softmin, at least 0: a number or a schedule. 0 is the mean, inf the minimum."""
     beta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    """softmin behaves like `variance` with beta = k/2 near equal rewards."""
+    """Penalty of `variance`, at least 0. softmin behaves like `variance` with beta = k/2 near equal rewards."""
     eps: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-6
+    """Added to a group's standard deviation."""
     constant_rewards: Literal["keep", "drop"] = "keep"
+    """Whether a reward that is the same for a whole group, so that its Z is 0, is part of the aggregate."""
     bonus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Factor, at least 0, of the credit for a rare success of a response that loses nothing for it."""
     center_groups: bool = True
+    """Subtract each group's mean after the aggregation; false is the published form."""
     whitening: Literal["token", "response", "none"] = "token"
+    """Of the advantages over the batch, whose statistics count each token, as in verl and GDPO, or each response."""
     dump_freq: Annotated[int, Field(ge=1)] = 1
-    """Rollouts go to verl's `trainer.rollout_data_dir` in every so many steps."""
+    """Rollouts go to verl's `trainer.rollout_data_dir` in every so many global steps."""
     dump_groups: Annotated[int, Field(ge=1)] | None = None
     """Of so many groups of the batch, drawn at random; all if None."""
     reward_keys: list[RewardKey] | None = None

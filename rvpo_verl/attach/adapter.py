@@ -30,7 +30,7 @@ logger = logging.getLogger("rvpo_verl")
 class Rows:
     """What a trainer knows about its batch beyond what verl passes to an estimator."""
 
-    columns: Mapping[str, Sequence[Any]]
+    columns: Mapping[str, Sequence[Any] | np.ndarray]
     """(B,) values of `reward_extra_info` by key; others are ignored."""
     step: int | None = None
     """Global step, from 1; None outside of a trainer."""
@@ -167,7 +167,7 @@ class Adapter:
             return RewardBatch.from_vectors(vectors, groups, length_B, valid_B=valid_B)
         return RewardBatch.from_columns(columns, groups, length_B, weights=self._reward_keys, valid_B=valid_B)
 
-    def _columns(self, rows: Rows) -> dict[str, Sequence[Any]]:
+    def _columns(self, rows: Rows) -> dict[str, Sequence[Any] | np.ndarray]:
         found = [key for key, column in rows.columns.items() if any(value is not None for value in column)]
         absent = [key for key in self._reward_keys if key not in found]
         if self._rewards is not None:

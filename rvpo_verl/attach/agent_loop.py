@@ -29,9 +29,10 @@ def attach_worker(module: ModuleType) -> str:
 def of_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of rewards in a row that a reward manager received."""
     step, validate = row.get(STEP), row.get(VALIDATE)
-    known = step is not None and step >= 0  # verl has -1 where it knows none
     return {
-        "global_step": int(step) if known else None,
+        "global_step": int(step)
+        if step is not None and step >= 0
+        else None,  # verl has -1 where it knows none
         "validate": None if validate is None else bool(validate),
     }
 
@@ -44,7 +45,7 @@ async def _run_agent_loop(
 
 
 async def _compute_score(
-    original: Any, self: Any, outputs: Any, *args: Any, kwargs: Mapping[str, Any], **others: Any
+    original: Any, self: Any, outputs: Any, *args: Any, kwargs: dict[str, Any], **others: Any
 ) -> Any:
     # A session has several outputs, of which the last one is scored; verl before 0.8 has one.
     scored = outputs[-1] if isinstance(outputs, list) and outputs else outputs

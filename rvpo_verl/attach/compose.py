@@ -101,7 +101,8 @@ def _run_up_to_ray(launcher: ModuleType, config: DictConfig) -> DictConfig:
 
     # Some launchers import it in `main`, others at their top.
     with ExitStack() as restored:
-        for module in (importlib.import_module("verl.trainer.main_ppo"), launcher):
+        modules: list[Any] = [importlib.import_module("verl.trainer.main_ppo"), launcher]
+        for module in modules:
             if hasattr(module, "run_ppo"):
                 restored.callback(setattr, module, "run_ppo", module.run_ppo)
                 module.run_ppo = run_ppo

@@ -20,7 +20,8 @@ def local_files(value: Any) -> tuple[list[Path], list[str]]:
     Returns:
         The files that can be read here, and the addresses that cannot, with the reason.
     """
-    files, absent = [], []
+    files: list[Path] = []
+    absent: list[str] = []
     for address in [] if value is None else [value] if isinstance(value, str) else list(value):
         if "://" in address:
             absent.append(f"{address}: not on this machine")
@@ -43,8 +44,9 @@ def check_data_sources(config: DictConfig) -> list[str]:
         ConfigError: a reward applies to no row.
     """
     rewards = rewards_config(config)
-    limited = {name: spec.data_sources for name, spec in rewards.rewards.items()} if rewards else {}
-    if not any(sources is not None for sources in limited.values()):
+    specs = rewards.rewards if rewards else {}
+    limited = {name: spec.data_sources for name, spec in specs.items() if spec.data_sources is not None}
+    if not limited:
         return []
     files, absent = local_files(OmegaConf.select(config, "data.train_files"))
     if absent or not files:
@@ -57,11 +59,11 @@ def check_data_sources(config: DictConfig) -> list[str]:
         f"reward.rvpo.rewards.{name}.data_sources={sources}: no row of data.train_files has one of these; there are "
         f"{found}"
         for name, sources in limited.items()
-        if sources is not None and not rows.keys() & set(sources)
+        if not rows.keys() & set(sources)
     ]
     if complaints:
         raise ConfigError("\n".join(complaints))
-    if any(sources is None for sources in limited.values()):
+    if len(limited) < len(specs):
         return []
     lost = {
         source: count

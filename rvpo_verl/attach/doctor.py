@@ -115,13 +115,13 @@ def _examine_attachments(report: Report) -> None:
 
     for attachment in attach.report():
         module, state, detail = attachment.seam, attachment.state, attachment.detail
-        error = errors.get(module)
+        failure = errors.get(module)
         if state == "failed":
             report.problems.append(f"attaching to {module} failed: {detail}")
-        elif error is not None and not _exists(module):
+        elif failure is not None and not _exists(module):
             state, detail = "not in this version", ""
-        elif error is not None:
-            state, detail = "cannot be imported", f"{type(error).__name__}: {error}"
+        elif failure is not None:
+            state, detail = "cannot be imported", f"{type(failure).__name__}: {failure}"
             if module not in OPTIONAL:
                 report.problems.append(f"{module} cannot be imported: {detail}; fix the installation of verl")
         report.attachments.append(Attached(module, state, detail))
@@ -136,7 +136,7 @@ def _examine_trainers(errors: dict[str, Exception], report: Report) -> None:
     elif _exists(V1) and version("TransferQueue") is None:
         report.warnings.append(
             "verl's V1 trainer, its default, cannot run without TransferQueue: "
-            'pip install "rvpo-verl[v1]", or train with trainer.use_v1=False'
+            'pip install "rvpo-verl[transfer-queue]", or train with trainer.use_v1=False'
         )
     elif V1 in broken:
         report.warnings.append(

@@ -94,9 +94,9 @@ def seam(owner: Any, name: str, parameters: tuple[str, ...]) -> Callable[..., An
         UnsupportedVerlError: it does not exist, or takes other parameters.
     """
     where = f"{getattr(owner, '__module__', '')}.{owner.__name__}.{name}".lstrip(".")
-    function = getattr(owner, name, None)
+    function: Callable[..., Any] | None = getattr(owner, name, None)
     found = tuple(inspect.signature(function).parameters) if callable(function) else None
-    if found is None or not set(parameters) <= set(found):
+    if function is None or found is None or not set(parameters) <= set(found):
         there = "nothing" if found is None else f"({', '.join(found)})"
         raise UnsupportedVerlError(
             f"verl {verl_version()} has an unknown layout: expected {where}({', '.join(parameters)}), found "
@@ -118,5 +118,5 @@ def wrap(owner: Any, name: str, parameters: tuple[str, ...], wrapper: Callable[.
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         return wrapper(original, *args, **kwargs)
 
-    wrapped._wrapped_by_rvpo = True
+    vars(wrapped)["_wrapped_by_rvpo"] = True
     setattr(owner, name, wrapped)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from types import ModuleType
 from typing import Any
 
 from rvpo_verl.rewards.tool_calling.parser import UnparsableError, parse_calls, split_thought
@@ -12,12 +11,14 @@ NAME = "rlla"
 _BLOCK = re.compile(r"<tool_call>.*?</tool_call>", re.DOTALL)
 
 
-def register(module: ModuleType) -> str:
+def register(module: Any) -> str:
     """verl's own parsers read `arguments`; RLLA writes `parameters`, several calls to a block, and a thought first."""
 
     @module.ToolParser.register(NAME)
-    class RllaToolParser(module.ToolParser):
-        async def extract_tool_calls(self, responses_ids: list[int], *_: Any, **__: Any) -> tuple[str, list]:
+    class RllaToolParser(module.ToolParser):  # type: ignore[misc]  # a class of the verl that is installed
+        async def extract_tool_calls(
+            self, responses_ids: list[int], *_: Any, **__: Any
+        ) -> tuple[str, list[Any]]:
             """The text without its calls, and the calls; none if one of them cannot be read."""
             text = await asyncio.get_running_loop().run_in_executor(
                 None, lambda: self.tokenizer.decode(responses_ids, skip_special_tokens=True)

@@ -69,7 +69,7 @@ def _total_steps(trainer: Any) -> int | None:
 
 def _log_rollout_data(
     original: Any, self: Any, batch: Any, reward_extra_infos_dict: dict[str, Any], *args: Any, **kwargs: Any
-) -> None:
+) -> Any:
     if not Adapter.of(self.config).active:
         return original(self, batch, reward_extra_infos_dict, *args, **kwargs)
     groups = batch.non_tensor_batch["uid"].tolist()
@@ -96,7 +96,7 @@ def _fit(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _compute_data_metrics(original: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-    metrics = original(*args, **kwargs)
+    metrics: dict[str, Any] = original(*args, **kwargs)
     call = current_call()
     if call is not None:
         metrics.update(call.metrics)

@@ -67,7 +67,7 @@ def _compute_advantage(original: Any, self: Any, batch: Any, metrics: dict[str, 
         return original(self, batch, metrics)
 
 
-def _log_rollout_data(original: Any, self: Any, batch: Any, *args: Any, **kwargs: Any) -> None:
+def _log_rollout_data(original: Any, self: Any, batch: Any, *args: Any, **kwargs: Any) -> Any:
     """Has a sample of the batch written, and keeps its rewards for `_dump_generations`, which it calls."""
     adapter = Adapter.of(self.config)
     if not adapter.active:
@@ -86,7 +86,7 @@ def _log_rollout_data(original: Any, self: Any, batch: Any, *args: Any, **kwargs
 
 def _dump_generations(
     original: Any, self: Any, *, reward_extra_infos_dict: dict[str, Any], **kwargs: Any
-) -> None:
+) -> Any:
     keys, columns = getattr(self, "_rvpo_dump", ((), {}))  # nothing in validation, which has the rewards
     row_of = {key: row for row, key in enumerate(keys)}
     ordered = {

@@ -56,8 +56,9 @@ def settings(config: AdvantageConfig, rewards: RewardsConfig | None = None) -> S
 def _scheduled(value: float | ScheduleConfig) -> float | Schedule:
     if not isinstance(value, ScheduleConfig):
         return value
-    over = None if value.over == "run" else value.over
-    return value.from_ if value.to is None else Schedule(value.schedule, value.from_, value.to, over)
+    if value.schedule == "constant" or value.to is None:
+        return value.from_
+    return Schedule(value.schedule, value.from_, value.to, None if value.over == "run" else value.over)
 
 
 def reward_keys(config: AdvantageConfig, algorithm: Any) -> dict[str, float]:
@@ -68,11 +69,11 @@ def reward_keys(config: AdvantageConfig, algorithm: Any) -> dict[str, float]:
         ConfigError: gdpo_reward_weights do not fit gdpo_reward_keys.
     """
     if config.reward_keys is not None:
-        weights = config.reward_weights or {}
-        return {key: base_weight(weights.get(key, 1.0)) for key in config.reward_keys}
-    keys = _list(algorithm, "gdpo_reward_keys", str, "[format,correct]") or []
-    weights = _list(algorithm, "gdpo_reward_weights", int | float, "[1.0,2.0]")
-    weights = [1.0] * len(keys) if weights is None else weights
+        by_key = config.reward_weights or {}
+        return {key: base_weight(by_key.get(key, 1.0)) for key in config.reward_keys}
+    keys: list[str] = _list(algorithm, "gdpo_reward_keys", str, "[format,correct]") or []
+    given: list[float] | None = _list(algorithm, "gdpo_reward_weights", int | float, "[1.0,2.0]")
+    weights = [1.0] * len(keys) if given is None else given
     if len(set(keys)) != len(keys):
         raise ConfigError(f"algorithm.gdpo_reward_keys={keys}: duplicate reward names; each name once")
     if len(keys) != len(weights):
@@ -91,7 +92,7 @@ def _list(algorithm: Any, key: str, kind: Any, example: str) -> list[Any] | None
     Raises:
         ConfigError: it is no list, or holds something else.
     """
-    values = _plain((algorithm or {}).get(key, None))
+    values: list[Any] | None = _plain((algorithm or {}).get(key, None))
     if values is None:
         return None
     wrong = not isinstance(values, list) or any(

@@ -71,8 +71,9 @@ def prepare(
     from rvpo_verl.data.report import report
     from rvpo_verl.data.rows import write_rows
     from rvpo_verl.data.show import show
+    from rvpo_verl.data.sources import Split
 
-    files = {"train": train, "val": val, "test": test}
+    files: dict[Split, Path | None] = {"train": train, "val": val, "test": test}
     prepared = preparing.prepare(
         dataset,
         shape or preparing.shape_of(dataset),
@@ -144,6 +145,7 @@ def rlla(
 
     rows = read_rlla(file, split)
     checked = check_rlla(rows, mode.value, drop_unoffered)
+    findings = [asdict(finding) for finding in checked.findings.by_kind.values()]
     summary = {
         "rows": len(rows),
         "usable": len(checked.usable),
@@ -151,7 +153,7 @@ def rlla(
         "parts": checked.parts,
         "calls": {str(count): number for count, number in checked.calls.items()},
         "unoffered": {str(number): missing for number, missing in checked.unoffered.items()},
-        "findings": [asdict(finding) for finding in checked.findings.by_kind.values()],
+        "findings": findings,
     }
     table = new_table("rows", f"usable in mode={mode.value}", "ground truths with", "calls in them")
     table.add_row(
@@ -160,7 +162,7 @@ def rlla(
         ", ".join(f"{part}: {count}" for part, count in checked.parts.items()),
         ", ".join(f"{number} with {count}" for count, number in checked.calls.items()),
     )
-    print_tables(table, show_findings(summary["findings"]))
+    print_tables(table, show_findings(findings))
     if checked.unoffered:
         kept = "dropped" if drop_unoffered else "kept; --drop-unoffered drops them"
         print_text(f"Rows that use what is not offered ({kept}): {', '.join(map(str, checked.unoffered))}")

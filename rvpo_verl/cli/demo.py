@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -49,8 +49,9 @@ def demo(
 
     from rvpo_verl.cli.demo_view import DemoProgress, print_model_result, print_result
     from rvpo_verl.cli.report import write_page
-    from rvpo_verl.cpu.demo import LauncherError, run_demo
-    from rvpo_verl.cpu.model_demo import run_model_demo
+    from rvpo_verl.cpu.demo import DemoResult, run_demo
+    from rvpo_verl.cpu.launch import LauncherError
+    from rvpo_verl.cpu.model_demo import ModelDemoResult, run_model_demo
     from rvpo_verl.report.read import find_run
 
     if rewards is not None and model is None:
@@ -62,7 +63,7 @@ def demo(
     console = Console(highlight=False, soft_wrap=True)
     try:
         with DemoProgress(console) as shown:
-            common = {
+            common: dict[str, Any] = {
                 "estimator": estimator,
                 "aggregation": aggregation,
                 "seed": seed,
@@ -71,6 +72,7 @@ def demo(
                 "message": shown.message,
                 "progress": shown.progress,
             }
+            result: DemoResult | ModelDemoResult
             if model is None:
                 result = run_demo(steps=steps or 20, ranks=ranks, **common)
             else:
@@ -78,8 +80,10 @@ def demo(
     except LauncherError as error:
         print_error(str(error))
         raise typer.Exit(1) from None
-    show = print_result if model is None else print_model_result
-    show(console, result)
+    if isinstance(result, DemoResult):
+        print_result(console, result)
+    else:
+        print_model_result(console, result)
     folder = result.metrics.parent
     write_page([find_run(folder)], folder / "report.html")
     if json_file is not None:

@@ -73,14 +73,14 @@ def _algorithm(config: Any) -> str:
     from rvpo_verl.attach.verl_config import NAME, advantage_config
     from rvpo_verl.config import ScheduleConfig
 
-    estimator = config.algorithm.adv_estimator
+    estimator: str = config.algorithm.adv_estimator
     if estimator != NAME:
         return estimator
     settings = advantage_config(config.algorithm)
-    k = settings.k
+    k, shown = settings.k, f"{settings.k}"
     if isinstance(k, ScheduleConfig):
-        k = f"{k.schedule} from {k.from_:g}" + ("" if k.to is None else f" to {k.to:g} over {k.over}")
-    detail = {"softmin": f", k {k}", "variance": f", beta {settings.beta}"}.get(settings.aggregation, "")
+        shown = f"{k.schedule} from {k.from_:g}" + ("" if k.to is None else f" to {k.to:g} over {k.over}")
+    detail = {"softmin": f", k {shown}", "variance": f", beta {settings.beta}"}.get(settings.aggregation, "")
     return f"{estimator}, aggregation {settings.aggregation}{detail}"
 
 

@@ -9,10 +9,23 @@ monitor.py       when a run's metrics show a reward frozen or neglected
 compute.py       all of it in one call
 """
 
+from rvpo_verl.core.advantage import Advantage, Groups, Standardized
 from rvpo_verl.core.aggregations import Aggregation, AggregationContext
-from rvpo_verl.core.batch import RewardBatch
+from rvpo_verl.core.batch import NamedScores, RewardBatch
 from rvpo_verl.core.compute import Result, compute
 from rvpo_verl.core.schedule import Schedule
 from rvpo_verl.core.settings import Settings
 
-__all__ = ["Aggregation", "AggregationContext", "Result", "RewardBatch", "Schedule", "Settings", "compute"]
+__all__ = [
+    "Advantage",
+    "Aggregation",
+    "AggregationContext",
+    "Groups",
+    "NamedScores",
+    "Result",
+    "RewardBatch",
+    "Schedule",
+    "Settings",
+    "Standardized",
+    "compute",
+]

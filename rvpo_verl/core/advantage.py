@@ -29,8 +29,9 @@ class Groups:
     count_GM: Tensor
     """Responses that have the reward; float64."""
     sum_GM: Tensor
+    """Sum of the raw rewards; float64."""
     sum_of_squares_GM: Tensor
-    """Of the deviations from the mean."""
+    """Sum of the squared deviations from the group's mean; float64."""
     lowest_GM: Tensor
     """inf where no response has the reward."""
     highest_GM: Tensor
@@ -41,6 +42,8 @@ class Groups:
 
 @dataclass(frozen=True)
 class Standardized:
+    """Every reward relative to its group."""
+
     z_BM: Tensor
     """Z, 0 where the reward is missing or constant in its group."""
     present_BM: Tensor
@@ -48,17 +51,21 @@ class Standardized:
     constant_BM: Tensor
     """Whether the reward is present but does not vary in its group."""
     groups: Groups
+    """What was computed of each group."""
 
 
 @dataclass(frozen=True)
 class Advantage:
+    """The steps from rewards to advantages."""
+
     advantage_B: Tensor
-    """Final advantage, 0 for responses that take no part."""
+    """Final advantage; float64, 0 for responses that take no part."""
     aggregate_B: Tensor
     """Aggregate before centering and whitening, 0 for responses that take no part."""
     takes_part_B: Tensor
     """Whether the response has a reward and was not masked out."""
     standardized: Standardized
+    """The rewards, each relative to its group."""
     weight_BM: Tensor
     """Weights of the aggregate's members: 0 for the rest, 1 in sum, or all 0 without a member."""
 

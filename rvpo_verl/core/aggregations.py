@@ -24,6 +24,8 @@ from torch import Tensor
 from rvpo_verl.core.schedule import Schedule, value_at
 from rvpo_verl.errors import ConfigError
 
+__all__ = ["mean", "minimum", "softmin", "variance"]
+
 GROUP = "rvpo_verl.aggregations"
 
 
@@ -32,7 +34,9 @@ class AggregationContext:
     """What an aggregation may use beside Z and the weights."""
 
     k_or_schedule: float | Schedule = 2.0
+    """Risk coefficient, at least 0, as it was configured."""
     beta: float = 1.0
+    """Penalty of the aggregation `variance`, at least 0."""
     step: int | None = None
     """Global step, from 1; None outside of a trainer."""
     total_steps: int | None = None
@@ -40,7 +44,11 @@ class AggregationContext:
 
     @cached_property
     def k(self) -> float:
-        """The risk coefficient at this step. Computed on first use: aggregations without k need no step."""
+        """The risk coefficient at this step. Computed on first use: aggregations without k need no step.
+
+        Raises:
+            UserError: it follows a schedule that needs a step, or a run length, which is not known.
+        """
         return value_at(self.k_or_schedule, self.step, self.total_steps)
 
     @property
@@ -59,7 +67,9 @@ Aggregation = Callable[[Tensor, Tensor, AggregationContext], Tensor]
 
 
 def softmin(z_BM: Tensor, weight_BM: Tensor, context: AggregationContext) -> Tensor:
-    """Computed as `min Z - (1/k) log1p(sum_j w_j expm1(-k (Z_j - min Z)))`: the same number as the paper's,
+    """-(1/k) log sum_j w_j exp(-k Z_j): (B,), from the mean at k = 0 to the minimum at k = inf: RVPO, arXiv:2605.05750.
+
+    Computed as `min Z - (1/k) log1p(sum_j w_j expm1(-k (Z_j - min Z)))`: the same number as the paper's,
     without overflow at large k and without cancellation at small k.
 
     Raises:
@@ -78,14 +88,18 @@ def softmin(z_BM: Tensor, weight_BM: Tensor, context: AggregationContext) -> Ten
 
 
 def mean(z_BM: Tensor, weight_BM: Tensor, context: AggregationContext) -> Tensor:
+    """sum_j w_j Z_j, (B,): GDPO, arXiv:2601.05242."""
     return (weight_BM * z_BM).sum(dim=1)
 
 
 def minimum(z_BM: Tensor, weight_BM: Tensor, context: AggregationContext) -> Tensor:
+    """min_j Z_j, (B,), among the rewards with weight: softmin at k = inf."""
     return lowest(z_BM, weight_BM)
 
 
 def variance(z_BM: Tensor, weight_BM: Tensor, context: AggregationContext) -> Tensor:
+    """mean - beta sum_j w_j (Z_j - mean)^2, (B,): the explicit penalty; softmin to second order at
+    beta = k/2."""
     mean_B = mean(z_BM, weight_BM, context)
     return mean_B - context.beta * (weight_BM * (z_BM - mean_B[:, None]).square()).sum(dim=1)
 
@@ -144,7 +158,7 @@ def find(name: str) -> Aggregation:
             f"points of group {GROUP!r}), or package.module:function"
         )
     try:
-        aggregation = pkgutil.resolve_name(target)
+        aggregation: Aggregation = pkgutil.resolve_name(target)
     except Exception as error:
         raise ConfigError(f"aggregation={name!r}: importing {target} failed: {error!r}") from error
     _try(aggregation, name)

@@ -8,7 +8,7 @@ Shapes: B responses, G groups, M rewards of the group that has most.
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from itertools import chain, count, repeat
 from typing import Any, Protocol
 
@@ -32,7 +32,7 @@ class NamedScores(Protocol):
         """Weight by name; 1 where none is given."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class RewardBatch:
     """Everything that `compute` needs of a batch, on one device."""
 
@@ -42,67 +42,79 @@ class RewardBatch:
     """Group of each response, integers from 0."""
     length_B: Tensor
     """Tokens of each response that are trained. A response without any takes part in nothing."""
-    weights_BM: Tensor | None = None
+    weights_BM: Tensor | None
     """Weight of each reward, at least 0; equal if None. Renormalized over what is present."""
-    valid_B: Tensor | None = None
-    """False for rows that take part in nothing, such as padding."""
-    family_BM: Tensor | None = None
-    """Index into `families` of each reward, -1 where the group has no such reward; the column's own if None."""
-    families: tuple[str, ...] = ()
-    """Names to log under; `0`, `1`, ... by column if empty."""
+    valid_B: Tensor
+    """False for rows that take part in nothing: those given as such, as padding is, and those without tokens."""
+    family_BM: Tensor
+    """Index into `families` of each reward, -1 where the group has no such reward; the column's own by default."""
+    families: tuple[str, ...]
+    """Names to log under; `0`, `1`, ... by column if none are given."""
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        rewards_BM: Tensor,
+        group_B: Tensor,
+        length_B: Tensor,
+        weights_BM: Tensor | None = None,
+        valid_B: Tensor | None = None,
+        family_BM: Tensor | None = None,
+        families: tuple[str, ...] = (),
+    ):
         """
         Raises:
             ValueError: shapes that do not fit.
         """
-        if self.rewards_BM.dim() != 2:
-            raise ValueError(
-                f"rewards_BM has shape {tuple(self.rewards_BM.shape)}, expected (responses, rewards)"
-            )
-        B, M = self.rewards_BM.shape
-        for name, shape in (
-            ("group_B", (B,)), ("length_B", (B,)), ("valid_B", (B,)), ("weights_BM", (B, M)), ("family_BM", (B, M))
+        if rewards_BM.dim() != 2:
+            raise ValueError(f"rewards_BM has shape {tuple(rewards_BM.shape)}, expected (responses, rewards)")
+        B, M = rewards_BM.shape
+        for name, given, shape in (
+            ("group_B", group_B, (B,)), ("length_B", length_B, (B,)), ("valid_B", valid_B, (B,)),
+            ("weights_BM", weights_BM, (B, M)), ("family_BM", family_BM, (B, M)),
         ):  # fmt: skip
-            given = getattr(self, name)
             if given is not None and given.shape != shape:
                 raise ValueError(
                     f"{name} has shape {tuple(given.shape)}, expected {shape} as rewards_BM {(B, M)}"
                 )
-        trained_B = self.length_B > 0
-        object.__setattr__(
-            self, "valid_B", trained_B if self.valid_B is None else trained_B & self.valid_B.bool()
-        )
-        if self.family_BM is None:
-            own_M = torch.arange(M, device=self.rewards_BM.device)
-            object.__setattr__(self, "family_BM", own_M.expand(B, M))
-            object.__setattr__(self, "families", self.families or tuple(map(str, range(M))))
+        trained_B = length_B > 0
+        valid_B = trained_B if valid_B is None else trained_B & valid_B.bool()
+        if family_BM is None:
+            family_BM = torch.arange(M, device=rewards_BM.device).expand(B, M)
+            families = families or tuple(map(str, range(M)))
+        values = (rewards_BM, group_B, length_B, weights_BM, valid_B, family_BM, families)
+        for field, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, field.name, value)  # frozen afterwards
 
     @classmethod
     def from_vectors(
         cls,
         vectors: Sequence[NamedScores],
-        groups: Sequence[Hashable],
+        groups: Sequence[Hashable] | np.ndarray,
         length_B: Tensor,
         *,
         valid_B: Tensor | None = None,
     ) -> "RewardBatch":
-        """
+        """The batch of responses whose rewards have names that may differ from group to group.
+
         Args:
-            vectors: the scores of each response; names may differ from group to group.
+            vectors: the scores of each response.
             groups: (B,) group of each response, any hashable values.
-            length_B: its device is the batch's.
+            length_B: tokens of each response that are trained; its device is the batch's.
+            valid_B: False for rows that take part in nothing; by default all do.
+
+        Raises:
+            ValueError: not as many groups as vectors, or shapes that do not fit.
         """
         numbers = _numbered(groups)
-        names_G: list[tuple[str, ...] | None] = [None] * (max(numbers, default=-1) + 1)
+        names_G: list[tuple[str, ...]] = []
         mixed: set[int] = set()  # groups whose responses differ in their names or in the order of these
         for group, vector in zip(numbers, vectors, strict=True):
-            names, known = tuple(vector.scores), names_G[group]
-            if known is None:
-                names_G[group] = names
-            elif names != known:
+            names = tuple(vector.scores)
+            if group == len(names_G):  # groups are numbered as they appear
+                names_G.append(names)
+            elif names != names_G[group]:
                 mixed.add(group)
-                names_G[group] = tuple(dict.fromkeys(known + names))
+                names_G[group] = tuple(dict.fromkeys(names_G[group] + names))
 
         width_G = np.array([len(names) for names in names_G], dtype=int)
         exists_GM = np.arange(width_G.max(initial=0)) < width_G[:, None]
@@ -124,7 +136,7 @@ class RewardBatch:
         families: defaultdict[str, int] = defaultdict(count().__next__)
         families_of = {names: [families[family(name)] for name in names] for names in dict.fromkeys(names_G)}
         family_GM = np.full(exists_GM.shape, -1)
-        family_GM[exists_GM] = list(chain.from_iterable(map(families_of.get, names_G)))
+        family_GM[exists_GM] = list(chain.from_iterable(map(families_of.__getitem__, names_G)))
         return cls(
             rewards_BM=torch.from_numpy(rewards_BM),
             group_B=torch.from_numpy(group_B),
@@ -139,19 +151,24 @@ class RewardBatch:
     def from_columns(
         cls,
         columns: Mapping[str, Any],
-        groups: Sequence[Hashable],
+        groups: Sequence[Hashable] | np.ndarray,
         length_B: Tensor,
         *,
         weights: Mapping[str, float] | None = None,
         valid_B: Tensor | None = None,
     ) -> "RewardBatch":
-        """
+        """The batch of responses that all have the same rewards.
+
         Args:
             columns: (B,) numbers by reward, None or NaN where missing. Each is a family of its own.
-            weights: by reward; 1 where none is given.
+            groups: (B,) group of each response, any hashable values.
+            length_B: tokens of each response that are trained; its device is the batch's.
+            weights: by reward, at least 0; 1 where none is given.
+            valid_B: False for rows that take part in nothing; by default all do.
 
         Raises:
             UserError: a column holds something else than numbers.
+            ValueError: shapes that do not fit.
         """
         group_B = torch.tensor(_numbered(groups))
         rewards = np.empty((len(group_B), len(columns)))
@@ -169,11 +186,19 @@ class RewardBatch:
         ).to(length_B.device)
 
     def to(self, device: torch.device) -> "RewardBatch":
-        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **tensors)
+        """The same batch on another device."""
+        return RewardBatch(
+            rewards_BM=self.rewards_BM.to(device),
+            group_B=self.group_B.to(device),
+            length_B=self.length_B.to(device),
+            weights_BM=None if self.weights_BM is None else self.weights_BM.to(device),
+            valid_B=self.valid_B.to(device),
+            family_BM=self.family_BM.to(device),
+            families=self.families,
+        )
 
 
-def _numbered(groups: Sequence[Hashable]) -> list[int]:
+def _numbered(groups: Sequence[Hashable] | np.ndarray) -> list[int]:
     """Group of each response as an integer from 0, in the order in which they appear."""
     number = {group: index for index, group in enumerate(dict.fromkeys(groups))}
     return [number[group] for group in groups]

@@ -16,10 +16,12 @@ from rvpo_verl.names import reward_of
 
 @dataclass(frozen=True)
 class Result:
+    """What `compute` returns."""
+
     advantages_B: Tensor
     """float64, 0 for responses that take no part."""
     metrics: dict[str, float]
-    """By name, beginning with `rvpo/`."""
+    """By name, beginning with `rvpo/`; `rvpo_verl.metrics.METRICS` says what they mean."""
     steps: Advantage
     """The steps between rewards and advantages: Z, weights, aggregate."""
 
@@ -33,12 +35,14 @@ def compute(
     """Advantages of a batch by RVPO (arXiv:2605.05750), on the batch's device.
 
     Args:
+        batch: the rewards of the responses, their groups, and their lengths.
         settings: every default if None.
         step: global step, from 1, for schedules; None outside of a trainer.
         total_steps: steps of the whole run.
 
     Raises:
         UserError: a schedule needs a step that is not given.
+        ValueError: a negative k, or an unknown whitening.
     """
     settings = settings or Settings()
     context = AggregationContext(settings.k, settings.beta, step, total_steps)

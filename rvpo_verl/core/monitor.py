@@ -28,7 +28,7 @@ FALLEN, RISEN = 0.2, 0.02
 
 @dataclass
 class _Reward:
-    recent: deque = field(default_factory=lambda: deque(maxlen=WINDOW))
+    recent: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=WINDOW))
     """(mean, share of groups without variation) of the last steps."""
     means: list[float] = field(default_factory=list)
     """Averages over the window, from the first full one on."""

@@ -12,8 +12,11 @@ class Schedule:
     """From `start` at step 1 to `end` at step `over`, kept afterwards (paper: linear, 0.5 to 2.0)."""
 
     shape: Literal["linear", "cosine"]
+    """Straight, or slow at both ends."""
     start: float
+    """Value at step 1."""
     end: float
+    """Value at step `over`, and from there on."""
     over: int | None = None
     """Length in global steps; None for all steps of the training."""
 

@@ -12,6 +12,8 @@ Whitening = Literal["token", "response", "none"]
 
 @dataclass(frozen=True)
 class Settings:
+    """How the rewards of one response become its advantage."""
+
     aggregation: Aggregation = softmin
     """From the standardized rewards of a response to one value."""
     k: float | Schedule = 2.0

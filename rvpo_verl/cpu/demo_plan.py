@@ -8,8 +8,8 @@ from transformers import AutoTokenizer
 
 from rvpo_verl.cpu import policy, tasks
 from rvpo_verl.cpu.policy import WarmUp
-from rvpo_verl.cpu.tasks import Row
 from rvpo_verl.data import rlla
+from rvpo_verl.data.rows import Row
 from rvpo_verl.errors import UserError
 
 SAMPLES = 128
@@ -94,7 +94,12 @@ def without_long_rows(plan: Plan, folder: Path, ranks: int, message: Message) ->
                 "answer; add shorter rows to the data"
             )
     prompts = min(plan.prompts, len(sides["train_rows"]))
-    plan = replace(plan, **sides, prompts=max(1, prompts // 2 * 2))
+    plan = replace(
+        plan,
+        train_rows=sides["train_rows"],
+        held_out_rows=sides["held_out_rows"],
+        prompts=max(1, prompts // 2 * 2),
+    )
     answers = plan.mini_batch * plan.rollouts
     if answers % ranks:
         raise UserError(f"ranks={ranks} must divide the {answers} answers of an update")

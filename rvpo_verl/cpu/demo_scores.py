@@ -13,6 +13,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rvpo_verl.cpu import policy, tasks
+from rvpo_verl.data.rlla import ground_truth
+from rvpo_verl.data.rows import Row
 from rvpo_verl.rewards.tool_calling import tool_call_correctness, tool_call_format
 
 REWARDS = {"tool_call_format": tool_call_format, "tool_call_correctness": tool_call_correctness}
@@ -82,7 +84,7 @@ def read_validation(path: Path) -> Scores:
 
 
 @torch.no_grad()
-def greedy_scores(folder: Path, rows: Sequence[tasks.Row], max_new_tokens: int) -> Scores:
+def greedy_scores(folder: Path, rows: Sequence[Row], max_new_tokens: int) -> Scores:
     """Scores of the greedy answers that the policy in `folder` gives to `rows`."""
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
@@ -94,7 +96,7 @@ def greedy_scores(folder: Path, rows: Sequence[tasks.Row], max_new_tokens: int) 
         output = model.generate(**batch, do_sample=False, max_new_tokens=max_new_tokens)
         answers = tokenizer.batch_decode(output[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
         for row, answer in zip(chunk, answers, strict=True):
-            truth = tasks.ground_truth(row)
+            truth = ground_truth(row)
             given = {name: reward(answer, truth) for name, reward in REWARDS.items()}
             scores.append(scored({"input": tasks.prompt_key(row), **given}))
     return scores

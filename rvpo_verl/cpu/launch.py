@@ -32,7 +32,7 @@ class LauncherError(RuntimeError):
     """verl's launcher ended before training was finished."""
 
     @classmethod
-    def of(cls, process: subprocess.Popen, log: Path, when: str) -> "LauncherError":
+    def of(cls, process: subprocess.Popen[bytes], log: Path, when: str) -> "LauncherError":
         with log.open(errors="replace") as file:
             end = "".join(file.readlines()[-LOG_LINES:])
         return cls(
@@ -106,7 +106,7 @@ def launch(
     log: Path,
     env: Mapping[str, str] | None = None,
     through: Sequence[str] = (),
-) -> subprocess.Popen:
+) -> subprocess.Popen[bytes]:
     """Start verl's launcher in `cwd` as a new process group, with its output in `log`.
 
     Args:
@@ -132,7 +132,7 @@ def launch(
         )
 
 
-def follow(path: Path, process: subprocess.Popen) -> Iterator[dict[str, Any]]:
+def follow(path: Path, process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
     """Yield the lines of a JSONL file as they are written, until the process that writes them has ended."""
     position = 0
     while True:
@@ -150,7 +150,7 @@ def follow(path: Path, process: subprocess.Popen) -> Iterator[dict[str, Any]]:
         time.sleep(POLL_SECONDS)
 
 
-def stop(process: subprocess.Popen) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     """End the launcher's process group: processes that it started may outlive it."""
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         try:

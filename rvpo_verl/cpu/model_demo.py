@@ -287,12 +287,14 @@ def changes(before: Scores, after: Scores) -> list[ModelChange]:
     ]
 
 
-def samples(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], count: int = 3) -> list:
+def samples(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], count: int = 3
+) -> list[tuple[str, str, str]]:
     """The first answers to the first prompts."""
-    later = {}
+    later: dict[str, str] = {}
     for each in after:
         later.setdefault(each["input"], each["output"])
-    earlier = {}
+    earlier: dict[str, str] = {}
     for each in before:
         earlier.setdefault(each["input"], each["output"])
     return [(prompt, earlier[prompt], later[prompt]) for prompt in earlier if prompt in later][:count]

@@ -56,14 +56,14 @@ class CpuDevice(ModuleType):
     manual_seed_all = manual_seed
 
 
-def register_platform(module: ModuleType) -> str:
+def register_platform(module: Any) -> str:
     """Register platform `cpu` with verl."""
     seam(module.PlatformRegistry, "register", ("platform",))
     # verl registers its training engines for accelerators only; the one for CUDA runs on a CPU.
     os.environ.setdefault("VERL_ENGINE_DEVICE", "cuda")
     device = CpuDevice()
 
-    class CpuPlatform(module.PlatformBase):
+    class CpuPlatform(module.PlatformBase):  # type: ignore[misc]  # a class of the verl that is installed
         device_name = property(lambda self: "cpu")
         vendor_name = property(lambda self: "cpu")
         device_module = property(lambda self: device)
@@ -88,7 +88,7 @@ def register_platform(module: ModuleType) -> str:
         set_device = synchronize = empty_cache = set_allocator_settings = _ignore
         profiler_start = profiler_stop = cudart = _ignore
 
-        def nvtx_range(self, msg: str) -> nullcontext:
+        def nvtx_range(self, msg: str) -> nullcontext[None]:
             return nullcontext()
 
         def get_device_capability(self, device_index: int = 0) -> tuple[None, None]:
@@ -123,7 +123,7 @@ def use_gloo_only(module: ModuleType) -> str:
     return "process group on gloo"
 
 
-def disable_pinned_memory(module: ModuleType) -> str:
+def disable_pinned_memory(module: Any) -> str:
     """Offload the reference policy without pinned memory, which needs an accelerator."""
     offload_policy = seam(module, "CPUOffloadPolicy", ("pin_memory",))
     module.CPUOffloadPolicy = lambda pin_memory=False: offload_policy(pin_memory=False)

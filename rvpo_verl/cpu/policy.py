@@ -11,12 +11,14 @@ import math
 import os
 import random
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import platformdirs
 import torch
@@ -26,7 +28,9 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from rvpo_verl.cpu import tasks
-from rvpo_verl.cpu.tasks import Flaws, Row, ground_truth
+from rvpo_verl.cpu.tasks import Flaws
+from rvpo_verl.data.rlla import ground_truth
+from rvpo_verl.data.rows import Row
 from rvpo_verl.errors import UserError
 
 Progress = Callable[[int, int, float], None]
@@ -78,7 +82,7 @@ def build_tokenizer(texts: Iterable[str], merges: int) -> PreTrainedTokenizerBas
     """A byte-level BPE tokenizer of class Qwen2Tokenizer, as which verl and transformers load it."""
     untrained = Qwen2Tokenizer(eos_token=END, pad_token=PAD, additional_special_tokens=[START, END])
     bytes_and_specials = 256 + 3
-    tokenizer = untrained.train_new_from_iterator(
+    tokenizer: PreTrainedTokenizerBase = untrained.train_new_from_iterator(
         texts, vocab_size=bytes_and_specials + merges, show_progress=False
     )
     tokenizer.chat_template = CHAT_TEMPLATE
@@ -106,9 +110,10 @@ def build_model(tokenizer: PreTrainedTokenizerBase, settings: WarmUp) -> Qwen2Fo
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, row: Row) -> list[int]:
-    return tokenizer.apply_chat_template(
+    ids = tokenizer.apply_chat_template(
         row["prompt"], add_generation_prompt=True, tokenize=True, return_dict=False
     )
+    return cast("list[int]", ids)  # of one conversation, as tokens
 
 
 def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
@@ -283,7 +288,7 @@ def cache_key(rows: Sequence[Row], settings: WarmUp) -> str:
         "rows": list(rows),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "source": [inspect.getsource(module) for module in (tasks, inspect.getmodule(cache_key))],
+        "source": [inspect.getsource(module) for module in (tasks, sys.modules[__name__])],
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -82,7 +82,8 @@ def _convert(folder: Path) -> None:
         file = downloaded / name
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
-        tokenizer.eos_token, tokenizer.pad_token = tokenizer.convert_ids_to_tokens([MESSAGE_END, PADDING])
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(MESSAGE_END)
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(PADDING)
         model.config.eos_token_id, model.config.pad_token_id = MESSAGE_END, PADDING
         model.generation_config.eos_token_id, model.generation_config.pad_token_id = MESSAGE_END, PADDING
         unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")

@@ -49,7 +49,7 @@ class TransformersAdapter(BaseRollout):
     async def release(self) -> None: ...
 
     async def update_weights(
-        self, weights: Any, global_steps: int | None = None, wire_format: str = "named_tensors", **_: Any
+        self, weights: Any, wire_format: str = "named_tensors", *, global_steps: int | None = None, **_: Any
     ) -> None:
         if wire_format != "named_tensors":
             raise ValueError(f"wire_format={wire_format!r}; the hf rollout accepts named_tensors only")
@@ -67,7 +67,7 @@ class TransformersAdapter(BaseRollout):
 class _Request:
     prompt_ids: list[int]
     sampling: tuple[tuple[str, Any], ...]
-    answer: asyncio.Future
+    answer: asyncio.Future[TokenOutput]
 
 
 class TransformersServer:
@@ -82,7 +82,7 @@ class TransformersServer:
         self._eos, self._pad = model.tokenizer.eos_token_id, model.tokenizer.pad_token_id
         self._global_steps: int | None = None
         self._waiting: list[_Request] = []
-        self._batches: asyncio.Task | None = None
+        self._batches: asyncio.Task[None] | None = None
         torch.manual_seed(int(self._config.seed) + replica_rank)
 
     async def _ignore(self, *_: Any, **__: Any) -> None:
@@ -106,7 +106,7 @@ class TransformersServer:
     async def generate(
         self, prompt_ids: list[int], sampling_params: dict[str, Any], request_id: str, **_: Any
     ) -> TokenOutput:
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[TokenOutput] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Request(list(prompt_ids), tuple(sorted(sampling_params.items())), answer))
         if self._batches is None or self._batches.done():
             self._batches = asyncio.create_task(self._generate_batches())

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rvpo_verl.data.rlla import Row, ground_truth
+from rvpo_verl.data.rlla import ground_truth
+from rvpo_verl.data.rows import Row
 from rvpo_verl.errors import UserError
 
 Split = Literal["train", "held_out"]
@@ -128,7 +129,7 @@ def generate(count: int, seed: int, split: Split) -> list[Row]:
 def _task(rng: random.Random, split: Split, index: int) -> Row:
     offered = rng.sample(list(TOOLS), rng.choice((2, 3)))
     needed = rng.sample(offered, 2 if rng.random() < TWO_CALL_SHARE else 1)
-    calls = [{"name": name, "parameters": rng.choice(ARGUMENTS[split][name])} for name in needed]
+    calls: list[Call] = [{"name": name, "parameters": rng.choice(ARGUMENTS[split][name])} for name in needed]
     requests = [rng.choice(TOOLS[call["name"]].requests).format(**call["parameters"]) for call in calls]
     requests[1:] = [request[0].lower() + request[1:] for request in requests[1:]]
 

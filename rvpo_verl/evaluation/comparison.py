@@ -1,6 +1,6 @@
-"""Compares the results of several checkpoints on one task, paired by sample."""
+"""The results of one checkpoint, or of several compared on one task, paired by sample."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,9 @@ from rvpo_verl.evaluation import paired
 from rvpo_verl.evaluation.logs import Key, Result, find_logs, labels, read_result
 from rvpo_verl.evaluation.paired import Compared
 from rvpo_verl.evaluation.scores import OVERALL
+
+SHOWN = 5
+"""Samples named in a warning."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,20 @@ class Comparison:
     """Pairs of sample and epoch that all logs have."""
     rows: list[Row]
     warnings: list[str]
+    unread: float
+    """The largest share, over the logs, of the judge's verdicts that could not be read."""
 
 
 def compare_logs(
     paths: Sequence[Path], *, resamples: int = paired.RESAMPLES, seed: int = 0
 ) -> list[Comparison]:
-    """One comparison per task that all paths have.
+    """One comparison per task that all paths have; a single path is compared with nothing.
 
     Raises:
-        UserError: fewer than two paths, no task or no sample in common, or a log that cannot be read.
+        UserError: no path, no task or no sample in common, or a log that cannot be read.
     """
-    if len(paths) < 2:
-        raise UserError(f"{len(paths)} log: expected two or more, of which the first is the baseline")
+    if not paths:
+        raise UserError("no log: expected one or more, of which the first is the baseline")
     found = [find_logs(path) for path in paths]
     tasks = [task for task in found[0] if all(task in logs for logs in found)]
     if not tasks:
@@ -87,7 +92,13 @@ def compare(
         answers=len(common),
         rows=rows,
         warnings=_warnings(results, names, common),
+        unread=max(_share_unread(result, common) for result in results),
     )
+
+
+def _share_unread(result: Result, common: Sequence[Key]) -> float:
+    verdicts = sum(result.samples[key].verdicts for key in common)
+    return sum(result.samples[key].unread for key in common) / verdicts if verdicts else 0.0
 
 
 def _groups(results: Sequence[Result], common: Sequence[Key]) -> list[tuple[str, str]]:
@@ -133,7 +144,29 @@ def _warnings(results: Sequence[Result], names: Sequence[str], common: Sequence[
             warnings.append(
                 f"{name}: {unread} of {verdicts} of the judge's verdicts could not be read, and count as not met"
             )
+        unanswered = {key: reason for key in common if (reason := result.samples[key].unanswered)}
+        if unanswered:
+            warnings.append(
+                f"{name}: {len(unanswered)} of {len(common)} answers count as failed: {_by_reason(unanswered)}"
+            )
+    unanswerable = {key: reason for key in common if (reason := results[0].samples[key].unanswerable)}
+    if unanswerable:
+        warnings.append(
+            f"{len(unanswerable)} samples count as failed for every log, because of the benchmark's own defects: "
+            + _by_reason(unanswerable)
+        )
     return warnings
+
+
+def _by_reason(reasons: Mapping[Key, str]) -> str:
+    """Each reason with how often it occurs, and the first few samples."""
+    samples: dict[str, list[str]] = {}
+    for (sample, _), reason in sorted(reasons.items()):
+        samples.setdefault(reason, []).append(sample)
+    return "; ".join(
+        f"{len(named)} x {reason} ({', '.join(named[:SHOWN])}{', ...' * (len(named) > SHOWN)})"
+        for reason, named in samples.items()
+    )
 
 
 def _some(result: Result) -> str:

@@ -18,6 +18,8 @@ from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, accura
 from inspect_ai.solver import TaskState, generate
 
 from rvpo_verl.errors import UserError
+from rvpo_verl.evaluation.bounded import bounded
+from rvpo_verl.evaluation.scores import UNANSWERED
 
 HUB = {"ifeval": "google/IFEval", "ifbench": "allenai/IFBench_test"}
 MODES = ("strict", "loose")
@@ -38,7 +40,7 @@ def _task(name: str) -> Callable[..., Task]:
             dataset = hf_dataset(HUB[name], split="train", sample_fields=_sample, name=name)
         else:
             dataset = _local(Path(data))
-        return Task(dataset=dataset, solver=generate(), scorer=constraints(cut_reasoning))
+        return Task(dataset=dataset, solver=bounded(generate()), scorer=constraints(cut_reasoning))
 
     return instructions
 
@@ -109,13 +111,17 @@ def prompt_level_loose() -> Metric:
     ]
 )
 def constraints(cut_reasoning: bool = True) -> Scorer:
-    """1 if the answer meets all constraints, as it is. A checker that fails is a constraint that is not met."""
+    """1 if the answer meets all constraints, as it is. A checker that fails is a constraint that is not met.
+
+    So are all where there is no answer (`bounded`), although an empty text would meet some.
+    """
     from rvpo_verl.rewards.instructions import instructions
 
     async def score(state: TaskState, target: Target) -> Score:
+        answered = UNANSWERED not in state.metadata
         by_mode = {
             mode: {
-                name: each.value or 0.0
+                name: (each.value or 0.0) * answered
                 for name, each in instructions(
                     state.output.completion, state.metadata, mode=mode, cut_reasoning=cut_reasoning
                 ).items()

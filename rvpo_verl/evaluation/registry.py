@@ -1,4 +1,4 @@
-"""Entry point `inspect_ai`: the tasks `rvpo_verl/TASK` and the model provider `rlla/MODEL`."""
+"""Entry point `inspect_ai`: the tasks `rvpo_verl/TASK` and the model providers `policy/MODEL` and `rlla/MODEL`."""
 
 from inspect_ai.model import ModelAPI, modelapi
 
@@ -19,8 +19,16 @@ __all__ = [
     "healthbench_hard",
     "ifbench",
     "ifeval",
+    "policy",
     "rlla",
 ]
+
+
+@modelapi(name="policy")
+def policy() -> type[ModelAPI]:
+    from rvpo_verl.evaluation.policy import PolicyAPI  # needs the openai package
+
+    return PolicyAPI
 
 
 @modelapi(name="rlla")

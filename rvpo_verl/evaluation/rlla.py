@@ -1,10 +1,8 @@
-"""inspect's model provider `rlla/MODEL`: a chat endpoint whose model reads and writes RLLA's format.
+"""inspect's model provider `rlla/MODEL`: the policy, whose model reads and writes RLLA's format.
 
-It wraps `openai-api/policy/MODEL`, whose endpoint POLICY_BASE_URL and POLICY_API_KEY give. The server must not parse
-tool calls or thoughts itself: serve without `--tool-call-parser` and `--reasoning-parser`.
+The server must not parse tool calls or thoughts itself: serve without `--tool-call-parser` and `--reasoning-parser`.
 """
 
-from typing import Any
 from uuid import uuid4
 
 from inspect_ai.model import (
@@ -14,14 +12,12 @@ from inspect_ai.model import (
     ChatMessageSystem,
     ChatMessageUser,
     GenerateConfig,
-    ModelAPI,
     ModelCall,
     ModelOutput,
-    RetryDecision,
-    get_model,
 )
 from inspect_ai.tool import ToolCall, ToolChoice, ToolInfo
 
+from rvpo_verl.evaluation.policy import PolicyAPI
 from rvpo_verl.evaluation.rlla_prompt import system_prompt, user_prompt
 from rvpo_verl.rewards.tool_calling.parser import (
     UnparsableError,
@@ -30,17 +26,10 @@ from rvpo_verl.rewards.tool_calling.parser import (
     split_thought,
 )
 
-ENDPOINT = "openai-api/policy"
 MAX_CALLS = 64
 
 
-class RllaAPI(ModelAPI):
-    """Everything but the format is the wrapped provider's: connection, retries, credentials."""
-
-    def __init__(self, model_name: str, **arguments: Any) -> None:
-        self.endpoint = get_model(f"{ENDPOINT}/{model_name}", memoize=False, **arguments).api
-        super().__init__(model_name, self.endpoint.base_url, self.endpoint.api_key)
-
+class RllaAPI(PolicyAPI):
     async def generate(
         self,
         input: list[ChatMessage],
@@ -53,28 +42,13 @@ class RllaAPI(ModelAPI):
             ChatMessageSystem(content=system_prompt(tools, instructions)),
             ChatMessageUser(content=user_prompt(input)),
         ]
-        output, call = await self.endpoint.generate(prompt, [], "none", config)
+        output, call = await super().generate(prompt, [], "none", config)
         if isinstance(output, ModelOutput) and not call.error:
             # The raw response, because inspect moves a thought out of the message's text.
             answers = sorted(call.response["choices"], key=lambda answer: answer["index"])
             texts = [answer["message"]["content"] or "" for answer in answers]
             output.choices = list(map(_with_calls, output.choices, texts))
         return output, call
-
-    def connection_key(self) -> str:
-        return self.endpoint.connection_key()
-
-    def should_retry(self, ex: Exception) -> bool | RetryDecision:
-        return self.endpoint.should_retry(ex)
-
-    def is_auth_failure(self, ex: Exception) -> bool:
-        return self.endpoint.is_auth_failure(ex)
-
-    async def refresh_credentials(self) -> None:
-        await self.endpoint.refresh_credentials()
-
-    async def aclose(self) -> None:
-        await self.endpoint.aclose()
 
 
 def _with_calls(choice: ChatCompletionChoice, text: str) -> ChatCompletionChoice:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rvpo_verl.errors import UserError
@@ -15,6 +15,9 @@ OVERALL = "overall"
 HEALTHBENCH = "healthbench_score"
 GROUPED_BY = {"category_name": "category", "high_level_domain": "domain"}
 """Keys of a sample's metadata, and the kind of group they give: BFCL's and GPQA's."""
+UNANSWERED = "unanswered"
+UNANSWERABLE = "unanswerable"
+"""Keys of a sample's metadata: why it has no answer and counts as failed; why no answer can be right."""
 UNREAD = "Failed to parse judge response"
 NO_EXPLANATION = "No explanation provided"
 
@@ -28,6 +31,8 @@ class SampleScores:
     verdicts: int = 0
     unread: int = 0
     """Verdicts of the judge that inspect-evals could not read and counted as not met."""
+    unanswered: str | None = None
+    unanswerable: str | None = None
 
 
 def sample_scores(sample: "EvalSample") -> SampleScores | None:
@@ -38,8 +43,16 @@ def sample_scores(sample: "EvalSample") -> SampleScores | None:
     """
     if sample.error is not None or not sample.scores:
         return None
-    name, score = next(iter(sample.scores.items()))
     metadata = sample.metadata or {}
+    return replace(
+        _scores(sample, metadata),
+        unanswered=metadata.get(UNANSWERED),
+        unanswerable=metadata.get(UNANSWERABLE),
+    )
+
+
+def _scores(sample: "EvalSample", metadata: Mapping[str, Any]) -> SampleScores:
+    name, score = next(iter(sample.scores.items()))
     if isinstance(score.value, Mapping) and HEALTHBENCH in score.value:
         return _healthbench(score, metadata)
     if isinstance(score.value, Mapping | Sequence) and not isinstance(score.value, str):

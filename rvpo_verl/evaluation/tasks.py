@@ -7,22 +7,24 @@ Solvers, scorers and the conversion of rows to samples are inspect-evals' own. D
   checkpoint served under the same name would get the first one's answers.
 * A JSON schema constrains the verdicts of HealthBench's judge, because inspect-evals counts a verdict that it cannot
   read as "not met".
+* A request that the policy's server refuses, and a dialogue of more than 20 steps a turn, fails its own sample.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from inspect_ai import Task, task
-from inspect_ai.dataset import Dataset, MemoryDataset, Sample, csv_dataset, json_dataset
+from inspect_ai.dataset import Dataset, MemoryDataset, csv_dataset, json_dataset
 from inspect_ai.model import GenerateConfig, ResponseSchema, get_model
 from inspect_ai.scorer import choice
 from inspect_ai.solver import generate, multiple_choice
 from inspect_ai.util import JSONSchema
 
 from rvpo_verl.errors import UserError
+from rvpo_verl.evaluation.bounded import bounded
 
 JUDGE = "openai-api/judge/judge"
 
@@ -63,7 +65,7 @@ def _healthbench_task(name: str, subset: str) -> Callable[..., Task]:
             dataset=load_healthbench_dataset(subset)
             if data is None
             else _healthbench_dataset(_existing_path(data)),
-            solver=generate(),
+            solver=bounded(generate()),
             scorer=healthbench_scorer(
                 judge_model=get_model(judge_model, config=schema),
                 judge_max_tokens=judge_max_tokens,
@@ -94,7 +96,7 @@ def gpqa_diamond(data: str | None = None, cot: bool = True) -> Task:
 
     return Task(
         dataset=get_gpqa_diamond_dataset() if data is None else _gpqa_dataset(_existing_path(data)),
-        solver=multiple_choice(cot=cot),
+        solver=bounded(multiple_choice(cot=cot)),
         scorer=choice(),
         epochs=DEFAULT_EPOCHS,
     )
@@ -105,18 +107,13 @@ def bfcl(data: str | None = None, categories: str | list[str] | None = None) -> 
     """The Berkeley Function Calling Leaderboard: BFCL-v3's 17 categories, 4,441 samples.
 
     Args:
-        data: the folder `BFCL` of inspect-evals' cache; for single-turn categories, also
-            `bfcl_eval/data` of the leaderboard's repository.
+        data: `bfcl_eval/data` of the package bfcl-eval or of the leaderboard's repository, or the folder
+            `BFCL` of inspect-evals' cache.
         categories: names, or a list separated by commas.
     """
-    from inspect_evals.bfcl import bfcl as published
-    from inspect_evals.bfcl.bfcl import bfcl_scorer, bfcl_solver
+    from rvpo_verl.evaluation.bfcl import bfcl_task
 
-    chosen = categories.split(",") if isinstance(categories, str) else categories or _bfcl_v3()
-    if data is None:
-        return published(categories=chosen)
-    dataset = MemoryDataset(list(_bfcl_samples(_existing_path(data), chosen)), name="BFCL", location=data)
-    return Task(dataset=dataset, solver=bfcl_solver(), scorer=bfcl_scorer())
+    return bfcl_task(None if data is None else _existing_path(data), categories)
 
 
 def _healthbench_dataset(path: Path) -> Dataset:
@@ -152,45 +149,6 @@ def _gpqa_dataset(path: Path) -> Dataset:
             f"{path} has no column {error}; expected those of gpqa_diamond.csv: Record ID, Question, Correct "
             "Answer, Incorrect Answer 1 to 3, High-level domain, Subdomain"
         ) from None
-
-
-def _bfcl_v3() -> list[str]:
-    """Without the categories that the leaderboard retired: execution, SQL, REST, composite multi-turn."""
-    from inspect_evals.bfcl.utils import task_categories as known
-
-    v3 = known.V1_CATEGORIES | known.V2_CATEGORIES | known.V3_CATEGORIES
-    return sorted(v3 - known.UNUSED_DATASET_CATEGORIES)
-
-
-def _bfcl_samples(folder: Path, categories: list[str]) -> Iterator[Sample]:
-    from inspect_evals.bfcl.backends import setup_backend_classes
-    from inspect_evals.bfcl.bfcl import multi_turn_record_to_sample, single_turn_record_to_sample
-    from inspect_evals.bfcl.data import load_records_by_category
-    from inspect_evals.bfcl.utils.task_categories import CATEGORIES
-
-    unknown = [name for name in categories if name not in CATEGORIES]
-    if unknown:
-        raise UserError(f"categories {unknown}: expected some of {sorted(CATEGORIES)}")
-    for name in categories:
-        category = CATEGORIES[name]
-        files = [
-            category.filename,
-            category.ground_truth_filename if category.has_ground_truth_file else None,
-        ]
-        if category.is_multi_turn:
-            files += ["multi_turn_func_doc", "func_source_code"]
-        missing = [file for file in files if file and not (folder / file).exists()]
-        if missing:
-            raise UserError(
-                f"{folder} has no {', '.join(missing)} for the category {name}; expected the files of "
-                "bfcl_eval/data in the leaderboard's repository, or the folder BFCL of inspect-evals' cache. Leave a "
-                "category out with categories=NAME,NAME,..."
-            )
-        if category.is_multi_turn:
-            setup_backend_classes(folder / "func_source_code")
-        to_sample = multi_turn_record_to_sample if category.is_multi_turn else single_turn_record_to_sample
-        records = load_records_by_category(category_name=name, cache_dir=folder)
-        yield from (to_sample(records[key]) for key in sorted(records))
 
 
 def _existing_path(data: str) -> Path:

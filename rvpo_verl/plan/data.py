@@ -39,16 +39,6 @@ class _Reward:
             columns |= set(self.function.required_columns(self.spec.kwargs))
         return columns
 
-    def service_calls(self, rows: Sequence[dict[str, Any]]) -> list[float]:
-        """Calls for one response to each of the rows; 0 where the reward does not apply."""
-        sources = self.spec.data_sources
-        return [
-            self.function.calls_per_response(self.spec.kwargs, row)
-            if sources is None or row.get("data_source") in sources
-            else 0.0
-            for row in rows
-        ]
-
 
 @dataclass(frozen=True)
 class DataReport:
@@ -76,12 +66,12 @@ def inspect_files(config: DictConfig) -> DataReport:
             readers.setdefault(column, f"reward {reward.name}")
     complaints: list[str] = []
     absent: list[str] = []
-    facts = [
+    train, validation = (
         _facts(config, key, readers, rewards, complaints, absent) for key in ("train_files", "val_files")
-    ]
+    )
     if complaints:
         raise ConfigError("\n".join(complaints))
-    return DataReport(*facts, absent)
+    return DataReport(train, validation, absent)
 
 
 def _facts(
@@ -123,12 +113,27 @@ def _facts(
 
 
 def _service_calls(table: Any, readers: dict[str, str], rewards: list[_Reward]) -> dict[str, float]:
-    calling = [reward for reward in rewards if isinstance(reward.function, CallsServices)]
+    calling = {}
+    for reward in rewards:
+        function: object = reward.function
+        if isinstance(function, CallsServices):
+            calling[reward.name] = _calls(function, reward.spec)
     if not calling or not len(table):
         return {}
     read = {column.partition(".")[0] for column in readers} | {"data_source"}
     rows = list(table.select_columns(sorted(read & set(table.column_names))))
-    return {reward.name: statistics.fmean(reward.service_calls(rows)) for reward in calling}
+    return {name: statistics.fmean(map(calls, rows)) for name, calls in calling.items()}
+
+
+def _calls(function: CallsServices, spec: RewardSpec) -> Callable[[Mapping[str, Any]], float]:
+    """Calls for one response to a row; 0 where the reward does not apply."""
+    sources = spec.data_sources
+
+    def calls(row: Mapping[str, Any]) -> float:
+        applies = sources is None or row.get("data_source") in sources
+        return function.calls_per_response(spec.kwargs, row) if applies else 0.0
+
+    return calls
 
 
 def _has(features: Any, path: Sequence[str]) -> bool:

@@ -109,7 +109,10 @@ def estimate(config: DictConfig, shape: ModelShape, card_gb: float) -> Memory:
 
 def _micro_batch_tokens(config: DictConfig) -> float:
     actor = config.actor_rollout_ref.actor
+    tokens: float
     if actor.use_dynamic_bsz:
-        return actor.ppo_max_token_len_per_gpu
-    sequence = config.data.max_prompt_length + config.data.max_response_length
-    return (actor.ppo_micro_batch_size_per_gpu or 1) * sequence
+        tokens = actor.ppo_max_token_len_per_gpu
+    else:
+        sequence = config.data.max_prompt_length + config.data.max_response_length
+        tokens = (actor.ppo_micro_batch_size_per_gpu or 1) * sequence
+    return tokens

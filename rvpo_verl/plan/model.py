@@ -64,11 +64,13 @@ def _read_config(path: str, trust_remote_code: bool) -> "PretrainedConfig":
     folder = Path(path).expanduser()
     known = KNOWN_MODELS.get(folder.name.lower().removesuffix("-instruct"))
     if known is not None and not folder.is_dir():
-        return Qwen2Config(**dict(zip(FIELDS, known, strict=True)))
+        sizes: dict[str, Any] = dict(zip(FIELDS, known, strict=True))
+        return Qwen2Config(**sizes)
     try:
-        return AutoConfig.from_pretrained(
+        config: PretrainedConfig = AutoConfig.from_pretrained(
             str(folder) if folder.is_dir() else path, trust_remote_code=trust_remote_code
         )
+        return config
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(

@@ -37,7 +37,7 @@ def workload(config: DictConfig, train: DataFacts | None, validation: DataFacts 
     asynchronous = "async_training" in config
     prompts = _prompts(config)
     per_epoch = None if train is None else train.rows // prompts  # verl drops the last, smaller batch
-    if per_epoch == 0:
+    if train is not None and per_epoch == 0:
         raise ConfigError(
             f"{_PROMPTS[asynchronous]}={prompts}: the training files hold only {train.rows} rows, not one full batch"
         )
@@ -79,10 +79,15 @@ parameters over, and of the others."""
 
 
 def _prompts(config: DictConfig) -> int:
-    if "async_training" not in config:
-        return config.data.train_batch_size
-    minibatches = config.async_training.require_batches * config.async_training.trigger_parameter_sync_step
-    return config.actor_rollout_ref.actor.ppo_mini_batch_size * minibatches
+    prompts: int
+    if "async_training" in config:
+        minibatches = (
+            config.async_training.require_batches * config.async_training.trigger_parameter_sync_step
+        )
+        prompts = config.actor_rollout_ref.actor.ppo_mini_batch_size * minibatches
+    else:
+        prompts = config.data.train_batch_size
+    return prompts
 
 
 def rollout_gpus(config: DictConfig) -> int:

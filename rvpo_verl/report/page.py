@@ -35,7 +35,7 @@ def render(content: Content, title: str, reload_seconds: int | None = None) -> s
         ]
     )
     template = jinja2.Template(_asset("page.html.j2"), autoescape=True, undefined=jinja2.StrictUndefined)
-    return template.render(
+    page: str = template.render(
         title=title,
         policy=policy,
         style=Markup(style),
@@ -44,6 +44,7 @@ def render(content: Content, title: str, reload_seconds: int | None = None) -> s
         parts=content.parts,
         reload_seconds=reload_seconds,
     )
+    return page
 
 
 def _asset(*names: str) -> str:

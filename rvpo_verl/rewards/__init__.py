@@ -9,8 +9,26 @@ files.py                         scoring a file without training
 text.py, tool_calling/, rubric.py    built-in rewards
 """
 
-from rvpo_verl.rewards.protocol import RunContext
+from rvpo_verl.rewards.protocol import (
+    CallsServices,
+    Probes,
+    RequiresColumns,
+    Returned,
+    Reward,
+    RunContext,
+    Validates,
+)
 from rvpo_verl.rewards.sample import Sample
 from rvpo_verl.rewards.score import Score
 
-__all__ = ["RunContext", "Sample", "Score"]
+__all__ = [
+    "CallsServices",
+    "Probes",
+    "RequiresColumns",
+    "Returned",
+    "Reward",
+    "RunContext",
+    "Sample",
+    "Score",
+    "Validates",
+]

@@ -4,6 +4,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+__all__ = ["tool_reward", "turn_score"]
+
 Reduction = Literal["mean", "sum", "min", "max", "last"]
 _REDUCE: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": statistics.fmean, "sum": sum, "min": min, "max": max, "last": lambda values: values[-1],

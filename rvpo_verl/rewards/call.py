@@ -150,7 +150,7 @@ class Scorer:
         for reward, reading in zip(self.rewards, readings, strict=True):
             condition = [(returned[name], least) for name, least in (reward.spec.only_if or {}).items()]
             unknown = any(value is None for value, _ in condition)
-            if unknown or any(value < least for value, least in condition):
+            if any(value is None or value < least for value, least in condition):
                 for name in reading.scores:
                     if vector.scores[name] is not None:
                         vector.scores[name] = None if unknown else reward.spec.otherwise

@@ -98,14 +98,15 @@ class _Tally:
 
 
 def _failures(reward: str, tally: _Tally, config: RewardsConfig) -> Failures:
+    each = 1.0
     if tally.single:
         what, scored = "verdicts", tally.scores
         each = (tally.scores + tally.single.total()) / tally.responses
     else:
-        what, scored, each = "responses", tally.responses, 1
+        what, scored = "responses", tally.responses
     causes = tally.single + Counter({cause: round(count * each) for cause, count in tally.whole.items()})
     asked = causes.total() + scored
-    by_kind: Counter[str] = Counter()
+    by_kind: defaultdict[str, float] = defaultdict(float)
     for cause, count in causes.items():
         by_kind[cause.partition(":")[0]] += count / asked
     share = causes.total() / asked if asked else 0.0

@@ -4,9 +4,15 @@ A plain function is a reward. An object with `__call__` may add any of the metho
 and `rvpo-verl plan` ask them, so that neither knows any reward by its name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from rvpo_verl.rewards.score import Score
+
+Returned: TypeAlias = float | Mapping[str, float | Score | str | None] | None
+"""What a reward returns: a finite number; None where it does not apply; or a dict of those by name, in which a value
+may also be a `Score`, or text for those who read verl's dumps. Booleans and scalars of numpy and torch are numbers."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +28,20 @@ class RunContext:
 
 
 class Reward(Protocol):
-    """`(**named arguments) -> float | None | dict[str, float | Score | None]`, sync or async."""
+    """A function, sync or async, that names the arguments it wants.
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    Those that are fields of `Sample` are filled from the response; the others come from `kwargs` of the configuration.
+    Whatever it raises, and a number that is not finite, makes the reward missing for that response.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Returned | Awaitable[Returned]:
+        """The reward of one response."""
 
 
 @runtime_checkable
 class Validates(Protocol):
+    """A reward that checks its configuration."""
+
     def validate(self, kwargs: Mapping[str, Any], run: RunContext) -> None:
         """Checks the reward's `kwargs`. Pure: opens no file and no connection.
 
@@ -39,6 +52,8 @@ class Validates(Protocol):
 
 @runtime_checkable
 class Probes(Protocol):
+    """A reward that depends on services."""
+
     def probe(self, kwargs: Mapping[str, Any], run: RunContext) -> list[str]:
         """Asks the services that the reward depends on once, in the driver, before anything is loaded.
 
@@ -52,11 +67,15 @@ class Probes(Protocol):
 
 @runtime_checkable
 class RequiresColumns(Protocol):
+    """A reward that reads columns of the data inside of its arguments."""
+
     def required_columns(self, kwargs: Mapping[str, Any]) -> tuple[str, ...]:
         """Columns of the data that the reward reads, such as `extra_info.rubric`."""
 
 
 @runtime_checkable
 class CallsServices(Protocol):
+    """A reward whose calls to services `rvpo-verl plan` counts."""
+
     def calls_per_response(self, kwargs: Mapping[str, Any], row: Mapping[str, Any]) -> float:
         """Calls to services for one response to the prompt of `row`, a row of the data file."""

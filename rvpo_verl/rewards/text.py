@@ -5,6 +5,8 @@ from functools import lru_cache
 
 import regex as engine
 
+__all__ = ["length", "regex"]
+
 
 def length(
     response_ids: Sized, max_length: int, buffer: int, response_mask: Iterable[int] | None = None

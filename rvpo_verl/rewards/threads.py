@@ -93,11 +93,10 @@ class Threads:
 
 class _Job:
     def __init__(self, call: Callable[[], Any], timeout: float | None):
-        self._call, self._timeout = call, timeout
+        self._call = call
         self._loop = asyncio.get_running_loop()
-        self._timer = None if timeout is None else self._loop.call_later(timeout, self._expire)
-        self.future = self._loop.create_future()
-        """Becomes an `Outcome`."""
+        self._timer = None if timeout is None else self._loop.call_later(timeout, self._expire, timeout)
+        self.future: asyncio.Future[Outcome] = self._loop.create_future()
         self.started: float | None = None
         self.finished = False
         self.abandoned = False
@@ -121,9 +120,9 @@ class _Job:
         if not self.future.done():
             self.future.set_result(outcome)
 
-    def _expire(self) -> None:
-        left = self._timeout if self.started is None else self.started + self._timeout - time.monotonic()
+    def _expire(self, timeout: float) -> None:
+        left = timeout if self.started is None else self.started + timeout - time.monotonic()
         if left > 0:
-            self._timer = self._loop.call_later(left, self._expire)
+            self._timer = self._loop.call_later(left, self._expire, timeout)
         else:
-            self._set((None, TimeoutError(f"no answer within {self._timeout:g} s")))
+            self._set((None, TimeoutError(f"no answer within {timeout:g} s")))

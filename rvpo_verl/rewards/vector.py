@@ -11,26 +11,31 @@ import orjson
 
 from rvpo_verl.names import reward_of
 
+__all__ = ["KEY", "RewardVector"]
+
 KEY = "rvpo_rewards"
+"""Key of verl's `reward_extra_info` and of its dumps: the vector of a response, as JSON."""
 
 
 @dataclass  # not frozen: that doubles what it costs to make one, thousands of times a step
 class RewardVector:
+    """The scores of one response, and what is known of them."""
+
     scores: dict[str, float | None]
     """Score by name, None where missing: not applicable, or failed."""
     weights: dict[str, float] = field(default_factory=dict)
-    """Weight by name; 1 where none is given."""
+    """Weight by name, at least 0; 1 where none is given."""
     failures: dict[str, str] = field(default_factory=dict)
     """`kind: what happened`, by the name of the reward that failed as a whole, or of the score that did."""
     disagreements: dict[str, float] = field(default_factory=dict)
-    """Disagreement between repeated measurements, by name, for the scores that have it."""
-
+    """Disagreement between repeated measurements, 0 to 1, by name, for the scores that have it."""
     texts: dict[str, str] = field(default_factory=dict)
     """What rewards returned beside their scores, for people who read verl's dumps."""
     figures: dict[str, dict[str, float | list[float]]] = field(default_factory=dict)
     """What the scores of a reward cost, such as calls and tokens, by reward; see `Scores`."""
 
     def dumps(self) -> str:
+        """As JSON, without what is empty or 1."""
         weights = {name: weight for name, weight in self.weights.items() if weight != 1}
         values = {**vars(self), "weights": weights}
         return orjson.dumps(
@@ -39,6 +44,7 @@ class RewardVector:
 
     @classmethod
     def loads(cls, text: str) -> "RewardVector":
+        """From what `dumps` returned."""
         return cls(**orjson.loads(text))
 
     def of(self, reward: str) -> dict[str, float | None]:

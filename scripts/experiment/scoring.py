@@ -35,7 +35,7 @@ def score(
     if extra_info["split"] == TRAIN:
         noise = _noise(seed)
         rewards = [
-            reward + tasks.JUDGE_STD * noise.normalvariate() if judged else reward
+            reward + tasks.JUDGE_STD * noise.normalvariate(0.0, 1.0) if judged else reward
             for reward, judged in zip(rewards, chosen.judged, strict=True)
         ]
     return dict(zip(chosen.rewards, rewards, strict=True))

@@ -6,7 +6,7 @@ pytest.importorskip(
     "inspect_evals", reason="inspect is not installed; ./scripts/test.sh installs it on Python 3.11"
 )
 
-from rvpo_verl.evaluation import tasks
+from rvpo_verl.evaluation import bfcl, tasks
 from tests.support.evaluation_rows import write_bfcl, write_gpqa, write_healthbench
 
 
@@ -52,13 +52,11 @@ def test_gpqa_reads_csv_and_jsonl_alike_and_shuffles_choices_as_published(tmp_pa
 def test_bfcl_reads_the_categories_that_are_asked_for(tmp_path):
     folder = write_bfcl(tmp_path, 3)
     samples = list(tasks.bfcl(data=str(folder), categories="simple_python,irrelevance").dataset)
-    assert [sample.metadata["category_name"] for sample in samples] == ["simple_python"] * 3 + [
-        "irrelevance"
-    ] * 3
+    assert [sample.metadata["category_name"] for sample in samples] == ["simple_python", "irrelevance"] * 3
 
 
 def test_bfcl_is_v3_unless_asked_otherwise():
-    assert tasks._bfcl_v3() == [
+    assert bfcl.v3() == [
         "irrelevance", "live_irrelevance", "live_multiple", "live_parallel", "live_parallel_multiple", "live_relevance",
         "live_simple", "multi_turn_base", "multi_turn_long_context", "multi_turn_miss_func", "multi_turn_miss_param",
         "multiple", "parallel", "parallel_multiple", "simple_java", "simple_javascript", "simple_python",

@@ -368,3 +368,21 @@ def test_calls_of_the_judge_are_with_the_answers_they_are_about(tmp_path, open_p
     assert "verdict true" in first.text and "timeout: 60 s" in second.text
     first.find_element("css selector", "summary").click()
     wait(browser, lambda browser: "<i>sure</i>: true" in first.text)
+
+
+def test_columns_leave_out_what_all_names_of_a_group_begin_with(tmp_path, open_page):
+    checks = "instructions/no_comma/1", "instructions/title/2"
+    for rewards, shown in (
+        (checks, ["no_comma/1", "title/2"]),
+        ((*checks, "length"), [*checks, "length"]),
+    ):
+        run = tmp_path / str(len(rewards))
+        write_dump(run / "rollouts/1.jsonl", [answer("a", n, dict.fromkeys(rewards, n)) for n in range(2)])
+        browser = open_page(make(tmp_path, run), "#view=group")
+        heads = wait(browser, lambda b: b.find_elements("css selector", "#answers thead th.vertical"))[
+            : len(rewards)
+        ]
+        assert [head.get_attribute("title") for head in heads] == list(rewards)
+        breaks = [head.get_property("textContent") for head in heads]
+        assert [text.replace("\u200b", "") for text in breaks] == shown
+        assert "no_\u200bcomma" in breaks[0]

@@ -51,22 +51,97 @@ def write_gpqa(folder: Path, count: int) -> tuple[Path, Path]:
     return folder / "gpqa.csv", _write(folder / "gpqa.jsonl", rows)
 
 
-def write_bfcl(folder: Path, count: int) -> Path:
-    """The embedded backend's tools, as the categories simple_python and irrelevance."""
+def write_bfcl(folder: Path, count: int, nested: bool = False) -> Path:
+    """The embedded backend's tools, as the categories simple_python and irrelevance.
+
+    Args:
+        nested: the tool has a further parameter, which is an object.
+    """
     questions, answers = [], []
     for number in range(count):
-        parameters = {
-            "type": "dict",
-            "properties": {"city": {"type": "string", "description": "City."}},
-            "required": ["city"],
-        }
-        city = tasks.CITIES[number % len(tasks.CITIES)]
+        properties = {"city": {"type": "string", "description": "City."}}
+        possible = {"city": [tasks.CITIES[number % len(tasks.CITIES)]]}
+        if nested:
+            properties["budget"] = {
+                "type": "dict",
+                "description": "Budget.",
+                "properties": {key: {"type": "integer", "description": key} for key in ("min", "max")},
+            }
+            possible["budget"] = [{"min": [3], "max": [4, 5]}]
+        parameters = {"type": "dict", "properties": properties, "required": list(properties)}
         tool = {"name": "find_hotel", "description": "Finds a hotel.", "parameters": parameters}
-        question = [[{"role": "user", "content": f"Find a hotel in {city}."}]]
+        question = [[{"role": "user", "content": f"Find a hotel in {possible['city'][0]}."}]]
         questions.append({"id": f"simple_python_{number}", "question": question, "function": [tool]})
-        answers.append({"id": f"simple_python_{number}", "ground_truth": [{"find_hotel": {"city": [city]}}]})
+        answers.append({"id": f"simple_python_{number}", "ground_truth": [{"find_hotel": possible}]})
     _write(folder / "BFCL_v4_simple_python.json", questions)
     _write(folder / "possible_answer/BFCL_v4_simple_python.json", answers)
     irrelevant = [{**one, "id": one["id"].replace("simple_python", "irrelevance")} for one in questions]
     _write(folder / "BFCL_v4_irrelevance.json", irrelevant)
+    return folder
+
+
+SERVICE = """
+from typing import List
+
+class TwitterAPI:
+    def __init__(self):
+        self.posts = []
+
+    def _load_scenario(self, scenario, long_context=False):
+        self.posts = []
+
+    def post(self, words: List[str]) -> dict:
+        self.posts.append(words)
+        return {"posted": len(self.posts)}
+
+    def tag(self, names: List[str]) -> dict:
+        self.posts[-1].extend(names)
+        return {"tagged": True}
+
+    def read(self) -> dict:
+        return {"posts": len(self.posts)}
+"""
+
+
+def write_dialogues(folder: Path) -> Path:
+    """A dialogue of two turns with a service that changes lists it is called with.
+
+    All tools are offered from the first turn on in multi_turn_base; one is named later in multi_turn_miss_func.
+    """
+    from inspect_evals.bfcl.backends.loader import CLASS_FILE_MAPPING
+
+    names = {"words": "Words.", "names": "Names."}
+    docs = [
+        {
+            "name": name,
+            "description": f"{name}.",
+            "parameters": {
+                "type": "dict",
+                "properties": {
+                    key: {"type": "array", "items": {"type": "string"}, "description": names[key]}
+                    for key in keys
+                },
+                "required": keys,
+            },
+        }
+        for name, keys in (("post", ["words"]), ("tag", ["names"]), ("read", []))
+    ]
+    _write(folder / "multi_turn_func_doc/posting_api.json", docs)
+    (folder / "func_source_code").mkdir()
+    for file, name in CLASS_FILE_MAPPING.values():
+        code = SERVICE if name == "TwitterAPI" else f"class {name}: pass"
+        (folder / f"func_source_code/{file}.py").write_text(code)
+    for category, missed in (("multi_turn_base", None), ("multi_turn_miss_func", {"0": ["post"]})):
+        row = {
+            "id": f"{category}_0",
+            "question": [[{"role": "user", "content": "Post a."}], [{"role": "user", "content": "Tag b."}]],
+            "initial_config": {"TwitterAPI": {}},
+            "involved_classes": ["TwitterAPI"],
+            "path": ["TwitterAPI.post", "TwitterAPI.tag"],
+        }
+        if missed:
+            row["missed_function"] = missed
+        truth = {"id": row["id"], "ground_truth": [["post(words=['a'])"], ["tag(names=['b'])"]]}
+        _write(folder / f"BFCL_v4_{category}.json", [row])
+        _write(folder / f"possible_answer/BFCL_v4_{category}.json", [truth])
     return folder

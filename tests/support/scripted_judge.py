@@ -43,6 +43,8 @@ class Script:
     """Calls that are answered within any second; others get HTTP 429."""
     away: tuple[float, float] | None = None
     """Seconds since the first call, from and to which every call gets HTTP 503."""
+    refuse: dict[str, list[Any]] = field(default_factory=dict)
+    """HTTP status and message for questions that contain a text."""
     hang_after: int | None = None
     """Number of calls after which it no longer answers."""
     model: str = "judge"
@@ -193,6 +195,9 @@ class _Server(asyncio.Protocol):
         self._finish()
         if response_format and not script.accepts_schema:
             return self._send(400, {"error": {"message": "response_format is not supported"}})
+        for part, (status, message) in script.refuse.items():
+            if part in question:
+                return self._send(status, {"error": {"message": message}})
         if script.status is not None:
             return self._send(script.status, {"error": {"message": "as scripted"}})
         if fault == "server_error":

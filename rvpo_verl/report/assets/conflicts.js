@@ -68,7 +68,7 @@ const conflictsView = (() => {
       h("span", {}, miniature(summary)),
       h("span", {}, bar(summary.disagreement, 1.5, number(summary.disagreement))),
       h("span", {}, bar(summary.neglect, 2, number(summary.neglect)),
-        summary.neglected >= 0 ? h("small", {}, group.names[summary.neglected]) : null),
+        summary.neglected >= 0 ? h("small", { title: group.names[summary.neglected] }, group.shortNames[summary.neglected]) : null),
       h("span", { class: summary.opposed ? "" : "muted" }, `${summary.opposed} of ${group.size}`));
   }
 

@@ -66,7 +66,7 @@ class Report {
     const rows = (values) => Array.from({ length: size }, (_, i) => values.slice(cell + i * M, cell + (i + 1) * M));
     const settings = this.settings[this.groups.settings[g]] ?? {};
     return {
-      g, names, size, settings,
+      g, names, shortNames: shortNames(names), size, settings,
       run: this.groups.run[g], step: this.groups.step[g], validation: Boolean(this.groups.validation[g]),
       prompt: this.groups.prompt[g], truth: this.groups.truth[g], firstAnswer: answer,
       rewards: rows(this.answers.rewards), weights: rows(this.answers.weights),

@@ -38,6 +38,15 @@ const signed = (value, digits = 2) => {
 const count = (value) => value.toLocaleString("en-US");
 const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 
+// Names for narrow places, without a first part that all of them share: `instructions/no_comma/1` is `no_comma/1`.
+const shortNames = (names) => {
+  const parts = new Set(names.map((name) => name.split("/", 1)[0])), cut = [...parts][0]?.length + 1;
+  return names.length > 1 && parts.size === 1 && names.every((name) => name.length > cut) ? names.map((name) => name.slice(cut)) : names;
+};
+
+// A name that may be broken between its parts, by zero-width spaces.
+const breakable = (name) => name.replace(/[:_/.]/g, "$&\u200b");
+
 // Okabe and Ito's colors, which color-blind people can tell apart; dashes once they are used up.
 const PALETTE = { light: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#555555"],
   dark: ["#56b4e9", "#ff8c42", "#2fc99a", "#e39ac6", "#f0e442", "#7aa6ff", "#bbbbbb"] };

@@ -50,7 +50,7 @@ const groupView = (() => {
     const order = [...app.answerOrder];
     const sorter = (key, label, title) => h("th", { title, class: `sortable ${key.startsWith("r") ? "vertical" : ""}`, scope: "col" },
       h("button", { onclick: () => app.sortAnswers(key), "aria-pressed": app.answerKey === key }, label, app.answerKey === key ? " ↓" : ""));
-    const head = h("tr", {}, h("th", { scope: "col" }, "#"), group.names.map((name, j) => sorter(`reward${j}`, name, name)),
+    const head = h("tr", {}, h("th", { scope: "col" }, "#"), group.names.map((name, j) => sorter(`reward${j}`, breakable(group.shortNames[j]), name)),
       sorter("advantage", "RVPO", "with the settings above, before whitening over the batch"),
       sorter("gdpo", "GDPO", "the weighted mean of Z"),
       sorter("grpo", "GRPO", "the group's score, standardized: what the sum of the rewards would teach"),

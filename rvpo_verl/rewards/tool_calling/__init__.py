@@ -28,6 +28,8 @@ from typing import Any, Literal
 from rvpo_verl.rewards.sample import written
 from rvpo_verl.rewards.tool_calling import robust, strict
 
+__all__ = ["tool_call_correctness", "tool_call_format"]
+
 Mode = Literal["robust", "strict"]
 Turns = Sequence[Mapping[str, Any]]
 
@@ -43,6 +45,9 @@ def tool_call_format(
 
     Args:
         turns: the response as messages; by default it is a single turn.
+
+    Raises:
+        ValueError: an unknown mode.
     """
     if _is_strict(mode):
         return strict.format(response, ground_truth)
@@ -61,6 +66,9 @@ def tool_call_correctness(
 
     Args:
         turns: the response as messages; by default it is a single turn.
+
+    Raises:
+        ValueError: an unknown mode.
     """
     if _is_strict(mode):
         return strict.correctness(response, ground_truth)
