@@ -34,7 +34,7 @@ class Pace:
         slow = min(now - self._reduced_at, SLOW_SECONDS)
         fast = min(now - self._reduced_at - slow, 60.0)
         growth = CAREFUL_GROWTH if self._careful else SLOW_GROWTH
-        return self._base * growth**slow * FAST_GROWTH**fast
+        return float(self._base * growth**slow * FAST_GROWTH**fast)
 
     def sent(self, now: float) -> None:
         self.next_call = max(now - CATCH_UP_SECONDS, self.next_call) + 1 / self.rate(now)
