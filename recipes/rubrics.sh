@@ -42,7 +42,9 @@ JUDGE_URL=${JUDGE_URL:-}                        # http://HOST:PORT/v1 of any Ope
 JUDGE_MODEL=${JUDGE_MODEL:-Qwen/Qwen2.5-32B-Instruct}
 JUDGE_KEY_ENV=${JUDGE_KEY_ENV:-null}            # name of the environment variable with the key of JUDGE_URL
 JUDGE_CALLS=${JUDGE_CALLS:-criterion}           # one call for each criterion, or for each response
-JUDGE_LIMIT=${JUDGE_LIMIT:-256}                 # calls in flight
+JUDGE_LIMIT=${JUDGE_LIMIT:-256}                 # calls in flight, over all reward workers
+JUDGE_MAX_TOKENS_TOTAL=${JUDGE_MAX_TOKENS_TOTAL:-null} # read and written by the judge; before more, the run ends
+JUDGE_LOG_SHARE=${JUDGE_LOG_SHARE:-0.02}        # of responses whose calls are written to judge-calls-*.jsonl
 JUDGE_DEADLINE=${JUDGE_DEADLINE:-300}           # seconds for all verdicts on one response, retries included
 JUDGE_TP=${JUDGE_TP:-2}                         # of JUDGE=pool and colocated
 JUDGE_NNODES=${JUDGE_NNODES:-1}                 # of JUDGE=pool
@@ -56,6 +58,8 @@ REWARD=(
   "reward.rvpo.rewards.rubric.kwargs.judge.calls=$JUDGE_CALLS"
   "reward.rvpo.rewards.rubric.kwargs.judge.limit=$JUDGE_LIMIT"
   "reward.rvpo.rewards.rubric.kwargs.judge.deadline=$JUDGE_DEADLINE"
+  "reward.rvpo.rewards.rubric.kwargs.judge.log.share=$JUDGE_LOG_SHARE"
+  "reward.rvpo.max_tokens_total=$JUDGE_MAX_TOKENS_TOTAL"
 )
 
 case $JUDGE in

@@ -213,6 +213,9 @@ class RewardsConfig(Strict):
     """Reward specifications by name."""
     max_failure_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Training stops when a larger share of one reward's calls failed in a batch."""
+    max_tokens_total: Annotated[int, Field(ge=1)] | None = None
+    """That judges may read and write for the batches that are trained, since the command started. Before it is
+    exceeded, the training ends as after its last step, with a checkpoint."""
 
     @model_validator(mode="before")
     @classmethod

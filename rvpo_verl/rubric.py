@@ -47,6 +47,8 @@ class Criterion(BaseModel):
     """1: good if true. -1: bad if true, as "Mentions a wrong dose" is."""
     levels: Annotated[int, Field(ge=1)] = 1
     """Highest grade. 1: true or false. n: a grade from 0 to n."""
+    judge: str = ""
+    """Which of several judges decides it; that of its category if empty."""
 
     @model_validator(mode="before")
     @classmethod

@@ -17,8 +17,10 @@ from rvpo_verl.attach.verl_config import NAME, advantage_config, reward_keys, re
 from rvpo_verl.core import RewardBatch, compute
 from rvpo_verl.core.advantage import as_float, scale
 from rvpo_verl.core.monitor import Monitor
-from rvpo_verl.errors import ConfigError
+from rvpo_verl.errors import ConfigError, UserError
+from rvpo_verl.rewards.cost import TokenBudget, cost_metrics
 from rvpo_verl.rewards.failures import scoring_metrics
+from rvpo_verl.rewards.uneven import uneven_failures
 from rvpo_verl.rewards.vector import KEY, RewardVector
 
 logger = logging.getLogger("rvpo_verl")
@@ -68,6 +70,10 @@ class Adapter:
         self._reward_keys = reward_keys(config, algorithm)
         self._rewards = None if trainer_config is None else rewards_config(trainer_config)
         self.settings = settings(config, self._rewards)
+        self._budget = TokenBudget(self._rewards and self._rewards.max_tokens_total)
+        self._planned_steps: int | None = None
+        """Of the run, if it ends earlier because of the budget: schedules go on as they were."""
+        self._warned: set[str] = set()
         self._monitor = Monitor()
 
     @classmethod
@@ -87,8 +93,11 @@ class Adapter:
         """Keys of `reward_extra_info` that may hold rewards."""
         return [KEY, *self._reward_keys]
 
-    def scoring_metrics(self, rows: Rows) -> dict[str, float]:
+    def scoring_metrics(self, rows: Rows, trainer: Any = None) -> dict[str, float]:
         """What the `rvpo` reward manager reports about a batch, beside the scores; nothing for other managers.
+
+        Args:
+            trainer: ends after its next step when `max_tokens_total` comes near.
 
         Raises:
             RewardFailureError: too much of a reward failed.
@@ -98,7 +107,12 @@ class Adapter:
             return {}
         if rows.is_padding_B is not None:
             vectors = [row for row, padding in zip(vectors, rows.is_padding_B, strict=True) if not padding]
-        return scoring_metrics(vectors, self._rewards)
+        costs = cost_metrics(vectors)
+        spent = self._budget.spend(costs)
+        if spent is not None:
+            self._planned_steps = rows.total_steps
+            end_after_next_step(trainer, spent)
+        return scoring_metrics(vectors, self._rewards) | costs
 
     def advantages(
         self, rows: Rows, response_mask: Tensor, index: np.ndarray | None, device: torch.device
@@ -131,12 +145,14 @@ class Adapter:
             # A session's tokens are all trained with the advantage of its last output, so they all weigh there.
             length_B = torch.zeros_like(length_B).index_add_(0, owner_B, length_B)
         batch = self._batch(rows, np.asarray(index).tolist(), length_B, valid_B)
-        result = compute(batch, self.settings, rows.step, rows.total_steps)
+        result = compute(batch, self.settings, rows.step, self._planned_steps or rows.total_steps)
         advantages_B = result.advantages_B if owner_B is None else result.advantages_B[owner_B]
         flags, lines = self._monitor.observe(result.metrics)
-        for line in lines:
+        uneven, more = uneven_failures(rows.vectors or [], np.asarray(index).tolist())
+        for line in [*lines, *(line for reward, line in more.items() if reward not in self._warned)]:
             logger.warning(line)
-        return scale(mask_BT, advantages_B), result.metrics | flags
+        self._warned |= more.keys()
+        return scale(mask_BT, advantages_B), result.metrics | flags | uneven
 
     def _batch(self, rows: Rows, groups: list[Any], length_B: Tensor, valid_B: Tensor) -> RewardBatch:
         vectors = rows.vectors
@@ -170,6 +186,20 @@ class Adapter:
                 "returns beside its score"
             )
         return {key: rows.columns[key] for key in self._reward_keys}
+
+
+def end_after_next_step(trainer: Any, why: str) -> None:
+    """verl's trainers take a step for the last one, which validates and saves, when it begins.
+
+    Raises:
+        UserError: no trainer is known, as where verl is patched.
+    """
+    name = "total_training_steps"
+    # The fully asynchronous trainer ends when its rollouter does.
+    if getattr(trainer, name, None) is None or hasattr(trainer, "total_train_steps"):
+        raise UserError(f"{why}, but this trainer cannot be ended that way")
+    logger.warning(why)
+    setattr(trainer, name, min(getattr(trainer, name), trainer.global_steps + 1))
 
 
 _ADAPTERS: dict[int, tuple[Any, Adapter]] = {}

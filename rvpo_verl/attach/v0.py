@@ -56,7 +56,7 @@ def _compute_advantage(original: Any, *args: Any, **kwargs: Any) -> Any:
         "global_steps": trainer.global_steps, "total_training_steps": _total_steps(trainer)
     }  # fmt: skip
     rows = Rows(data.non_tensor_batch, steps.get("global_steps"), steps.get("total_training_steps"))
-    call.metrics.update(call.adapter.scoring_metrics(rows))
+    call.metrics.update(call.adapter.scoring_metrics(rows, trainer))
     with opened(Call(call.adapter, call.metrics, trainer, rows)):
         return original(*args, **kwargs)
 

@@ -62,7 +62,7 @@ def _compute_advantage(original: Any, self: Any, batch: Any, metrics: dict[str, 
         is_padding_B=np.array([bool(tag.get("is_padding", False)) for tag in batch.tags]),
         owner_B=owner_B,
     )
-    metrics.update(adapter.scoring_metrics(rows))
+    metrics.update(adapter.scoring_metrics(rows, self))
     with opened(Call(adapter, metrics, self, rows)):
         return original(self, batch, metrics)
 

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from rvpo_verl.judge.config import JudgeConfig
+from rvpo_verl.judge.figures import Figures
 from rvpo_verl.judge.judge import Judge
 from rvpo_verl.rubric import Criterion
 
@@ -94,18 +95,16 @@ def _judge_per_endpoint(config: JudgeConfig) -> list[Judge]:
 async def _check(judge: Judge, run: Run, responses: int) -> EndpointCheck:
     result = EndpointCheck(str(judge.endpoints[0]))
     failures: Counter[str] = Counter()
-    seconds = []
+    figures = Figures()
     for criterion, expected in PLAIN_STATEMENTS.items():
-        started = time.monotonic()
-        (judgement,) = await judge.judge(MESSAGES, ANSWER, [criterion])
-        seconds.append(time.monotonic() - started)
+        (judgement,) = await judge.judge(MESSAGES, ANSWER, [criterion], figures=figures)
         result.correct += judgement.truth == expected
         failures.update([judgement.failure] if judgement.failure else [])
     result.endpoint = str(judge.endpoints[0])  # now with the model, also if it was left out
     if failures.total() < len(PLAIN_STATEMENTS):
-        result.latency = statistics.median(seconds)
+        result.latency = statistics.median(figures.latency)
         if judge.config.output != "text":
-            result.schema = judge.endpoints[0].form != "text"
+            result.schema = judge.forms[judge.endpoints[0]] in ("schema", "object")
         failures += await _measure_rate(judge, run, responses, result)
     result.failures = dict(failures)
     return result
@@ -117,19 +116,21 @@ async def _measure_rate(judge: Judge, run: Run, responses: int, result: Endpoint
         Criterion(criterion=f"Mentions finding number {number}.") for number in range(round(run.criteria))
     ]
     answers = [f"{number}. {FILLER * run.answer_chars}"[: run.answer_chars] for number in range(responses)]
-    before, started = judge.usage.copy(), time.monotonic()
-    batch = await asyncio.gather(*(judge.judge(MESSAGES, answer, criteria) for answer in answers))
+    figures, started = Figures(), time.monotonic()
+    batch = await asyncio.gather(
+        *(judge.judge(MESSAGES, answer, criteria, figures=figures) for answer in answers)
+    )
     elapsed = time.monotonic() - started
     judgements = [judgement for of_answer in batch for judgement in of_answer]
     rate = sum(judgement.truth is not None for judgement in judgements) / elapsed
-    completions = judge.usage.completions - before.completions
+    completions = len(figures.latency)
     if rate > 0:
         verdicts_per_step = run.prompts * run.rollouts * run.criteria
         per_response = judge.config.calls == "response"
         calls_per_step = run.prompts * run.rollouts if per_response else verdicts_per_step
         result.verdicts_per_second, result.seconds_per_step = rate, verdicts_per_step / rate
-        result.tokens_in = (judge.usage.tokens_in - before.tokens_in) / completions
-        result.tokens_out = (judge.usage.tokens_out - before.tokens_out) / completions
+        result.tokens_in = figures.tokens_in / completions
+        result.tokens_out = figures.tokens_out / completions
         if run.price_in is not None and run.price_out is not None:
             price_of_call = (result.tokens_in * run.price_in + result.tokens_out * run.price_out) / 1e6
             result.cost = run.steps * calls_per_step * price_of_call

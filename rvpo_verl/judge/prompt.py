@@ -6,6 +6,7 @@ statements come last, so that all calls about one answer share a prefix, which a
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -47,9 +48,7 @@ def clean(text: str) -> str:
 
 def subject(messages: Sequence[Mapping[str, Any]] | None, answer: str, max_answer_chars: int) -> str:
     """The conversation and the answer: the common prefix of all questions about the answer."""
-    conversation = "\n\n".join(
-        f"{message.get('role', 'user')}: {clean(_text(message.get('content')))}" for message in messages or ()
-    )
+    conversation = "\n\n".join(map(_turn, messages or ()))
     answer = clean(answer)
     code = _code(conversation + answer)
     left_out = len(answer) - max_answer_chars
@@ -64,13 +63,14 @@ def subject(messages: Sequence[Mapping[str, Any]] | None, answer: str, max_answe
     return "\n\n".join(parts) + "\n\n"
 
 
-def question(criteria: Mapping[str, Criterion]) -> str:
+def question(criteria: Mapping[str, Criterion], *, explain: bool = False) -> str:
     """The statements to decide; the keys are those of the JSON object that the judge has to write."""
     lines = [
-        f"{key}. ({_range(criterion)}) {clean(criterion.criterion).strip()}"
+        # On one line: a second line that begins with a number would be taken for another statement.
+        f"{key}. ({_range(criterion)}) {' '.join(clean(criterion.criterion).split())}"
         for key, criterion in criteria.items()
     ]
-    form = ", ".join(f'"{key}": {_form(criterion)}' for key, criterion in criteria.items())
+    form = ", ".join(f'"{key}": {_form(criterion, explain)}' for key, criterion in criteria.items())
     return "\n".join(["Statements about the answer:", *lines, "", f"Write exactly {{{form}}}."])
 
 
@@ -88,12 +88,29 @@ def _range(criterion: Criterion) -> str:
     return f"how far it is true, from 0: not at all, to {criterion.levels}: fully"
 
 
-def _form(criterion: Criterion) -> str:
-    return "true or false" if criterion.levels == 1 else f"0 to {criterion.levels}"
+def _form(criterion: Criterion, explain: bool) -> str:
+    form = "true or false" if criterion.levels == 1 else f"0 to {criterion.levels}"
+    return f'{{"explanation": "one sentence", "verdict": {form}}}' if explain else form
+
+
+def _turn(message: Mapping[str, Any]) -> str:
+    """A message of the conversation, with the tools that it calls."""
+    text = _text(message.get("content"))
+    parts = [text] if text else []
+    calls = message.get("tool_calls")  # an array where it was read from a parquet file, without a truth value
+    for call in calls if calls is not None else ():
+        function = call.get("function") or call
+        arguments = function.get("arguments")
+        arguments = arguments if isinstance(arguments, str) else json.dumps(arguments, default=str)
+        parts.append(f"[calls {function.get('name')} with {arguments}]")
+    role, name = message.get("role", "user"), message.get("name")
+    return clean(f"{role}{f' {name}' if name else ''}: " + "\n".join(parts))
 
 
 def _text(content: Any) -> str:
     if content is None or isinstance(content, str):
         return content or ""
+    if isinstance(content, Mapping):
+        content = [content]
     # A list of parts: text, or a type that cannot be shown here, such as an image.
     return "\n".join(str(part.get("text", f"[{part.get('type', 'part')}]")) for part in content)

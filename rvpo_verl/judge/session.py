@@ -18,12 +18,8 @@ KEEPALIVE_SECONDS = 4.0
 class Sessions:
     """One `aiohttp.ClientSession` per event loop, because its connections cannot leave the loop."""
 
-    def __init__(self, timeout: float):
-        """
-        Args:
-            timeout: seconds for one request, from connecting to the last byte of the response.
-        """
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
+    def __init__(self, tls: ssl.SSLContext):
+        self._tls = tls
         self._by_loop: dict[
             asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, AsyncGenerator[None, None]]
         ] = {}
@@ -36,11 +32,8 @@ class Sessions:
                 del self._by_loop[closed]
             session = aiohttp.ClientSession(
                 # The number of connections is limited by CallLimit.
-                connector=aiohttp.TCPConnector(
-                    limit=0, keepalive_timeout=KEEPALIVE_SECONDS, ssl=ssl.create_default_context()
-                ),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS, ssl=self._tls),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=self._timeout,
             )
             closer = self._close_with_loop(loop, session)
             self._by_loop[loop] = session, closer
@@ -57,6 +50,26 @@ class Sessions:
             self._by_loop.pop(loop, None)
             await session.close()
             await asyncio.sleep(0)  # transports close in the next iteration of the loop
+
+
+def tls_context(ca_file: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
+    """Trusts the authorities of the system (or `SSL_CERT_FILE`) and those in `ca_file`; shows a client certificate.
+
+    Raises:
+        ConfigError: a file is not there, or is not what it should be.
+    """
+    context = ssl.create_default_context()
+    try:
+        if ca_file is not None:
+            context.load_verify_locations(ca_file)
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        given = f"ca_file={ca_file}, client_certificate={certificate}, client_key={key}"
+        raise ConfigError(
+            f"{given}: {type(error).__name__}: {error}; expected PEM files, on every node"
+        ) from None
+    return context
 
 
 def proxy_for(url: str) -> str | None:

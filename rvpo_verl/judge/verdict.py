@@ -22,34 +22,56 @@ class MalformedError(Exception):
     """The judge wrote something that contains no verdict."""
 
 
-FORMS = ("schema", "object", "text")
+FORMS = ("schema", "object", "json", "text")
 """How the form of verdicts is requested, best first: a JSON schema, a JSON object with a schema beside it (older
-servers of llama.cpp), or in the prompt only."""
+servers of llama.cpp), any JSON object, or in the prompt only."""
 
 
-def response_format(criteria: Mapping[str, Criterion], form: str) -> dict[str, Any]:
+def response_format(criteria: Mapping[str, Criterion], form: str, *, explain: bool = False) -> dict[str, Any]:
     """The field `response_format` of a request in one of `FORMS`: an object with exactly one verdict per key.
 
     An object with fixed keys, because OpenAI's strict mode refuses an array with `prefixItems`.
+
+    Args:
+        explain: whether each verdict follows its explanation, so that what the judge writes first is no
+            justification of a verdict that it has given already.
     """
-    properties = {
-        key: {"type": "boolean"}
-        if criterion.levels == 1
-        else {"type": "integer", "enum": list(range(criterion.levels + 1))}
-        for key, criterion in criteria.items()
-    }
-    schema = {
+    if form == "text":
+        return {}
+    if form == "json":
+        return {"response_format": {"type": "json_object"}}
+    schema = _object({key: _schema(criterion, explain) for key, criterion in criteria.items()})
+    if form == "object":
+        return {"response_format": {"type": "json_object", "schema": schema}}
+    named = {"name": "verdicts", "strict": True, "schema": schema}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
+
+
+def _schema(criterion: Criterion, explain: bool) -> dict[str, Any]:
+    verdict: dict[str, Any] = {"type": "boolean"}
+    if criterion.levels > 1:
+        verdict = {"type": "integer", "enum": list(range(criterion.levels + 1))}
+    return _object({"explanation": {"type": "string"}, "verdict": verdict}) if explain else verdict
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {
         "type": "object",
         "properties": properties,
         "required": list(properties),
         "additionalProperties": False,
     }
-    if form == "text":
-        return {}
-    if form == "object":
-        return {"response_format": {"type": "json_object", "schema": schema}}
-    named = {"name": "verdicts", "strict": True, "schema": schema}
-    return {"response_format": {"type": "json_schema", "json_schema": named}}
+
+
+def read_explanations(text: str, criteria: Mapping[str, Criterion]) -> dict[str, str]:
+    """What the judge wrote before its verdicts, by key."""
+    found = {}
+    for value in _values(text):
+        for key in criteria:
+            given = value.get(key) if isinstance(value, dict) else None
+            if isinstance(given, dict) and isinstance(given.get("explanation"), str):
+                found[key] = given["explanation"]
+    return found
 
 
 def read_verdicts(text: str, criteria: Mapping[str, Criterion]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from rvpo_verl.config import RewardSpec, base_weight
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.registry import resolve
 from rvpo_verl.rewards.sample import ARGUMENTS, Sample
-from rvpo_verl.rewards.score import Score
+from rvpo_verl.rewards.score import Score, Scores
 
 IN_THIS_PROCESS = ("tokenizer", "reward_model_tokenizer")
 """Arguments that a reward with `executor: process` cannot have: they would be sent with every response."""
@@ -31,6 +31,8 @@ class Reading:
     """What was wrong with the whole of it, or with one of the scores, which is missing then."""
     texts: dict[str, str] = field(default_factory=dict)
     """Texts beside the scores, by `NAME/KEY`, such as the answer that was extracted."""
+    figures: Mapping[str, float | list[float]] = field(default_factory=dict)
+    """See `Scores`."""
 
 
 class BoundReward:
@@ -98,6 +100,7 @@ class BoundReward:
                 raise TypeError(f"returned {_kind(value)}, not a dict of its outputs {list(outputs)}")
             return Reading({self.name: self._score(value, "returned", self._weights[self.name])})
 
+        figures = value.figures if isinstance(value, Scores) else {}
         texts = {
             f"{self.name}/{key}": text
             for key, text in value.items()
@@ -123,7 +126,7 @@ class BoundReward:
                 scores[name] = self._score(value[key], f"{key}: returned", weight)
             except (TypeError, ValueError, OverflowError) as error:
                 wrong = wrong or error
-        return Reading(scores or self.missing, wrong, texts)
+        return Reading(scores or self.missing, wrong, texts, figures)
 
     def _score(self, value: Any, returned: str, weight: float) -> Score:
         """A value that the function returned, weighted by the configuration."""

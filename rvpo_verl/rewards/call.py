@@ -120,6 +120,7 @@ class Scorer:
         failures: dict[str, str] = {}
         disagreements: dict[str, float] = {}
         texts: dict[str, str] = {}
+        figures: dict[str, dict[str, float | list[float]]] = {}
         for reward, reading in zip(self.rewards, readings, strict=True):
             for name, score in reading.scores.items():
                 scores[name], weights[name] = score.value, score.weight
@@ -128,6 +129,8 @@ class Scorer:
                 if score.disagreement is not None:
                     disagreements[name] = score.disagreement
             texts |= reading.texts
+            if reading.figures:
+                figures[reward.name] = dict(reading.figures)
             if reading.error is not None:
                 error = reading.error
                 kind = error.kind if isinstance(error, RaisedInProcess) else type(error).__name__
@@ -135,7 +138,7 @@ class Scorer:
                 if "signal only works in main thread" in cause:
                     cause += f"; set reward.rvpo.rewards.{reward.name}.executor=process"
                 failures[reward.name] = self._count(reward, kind, cause, error)
-        vector = RewardVector(scores, weights, failures, disagreements, texts)
+        vector = RewardVector(scores, weights, failures, disagreements, texts, figures)
         self._apply_conditions(vector, readings)
         return vector
 

@@ -1,5 +1,6 @@
 """What a reward may return in its dict, in place of a number, where it has more to say about it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -15,3 +16,15 @@ class Score:
     """Why it is missing, as `kind: what happened`; failures are counted by kind. None where it does not apply."""
     disagreement: float | None = None
     """Between repeated measurements of it, 0 to 1; None where there were none."""
+
+
+class Scores(dict[str, Score | str]):
+    """What a reward returns that knows what its scores cost."""
+
+    def __init__(self, scores: Mapping[str, Score | str], figures: Mapping[str, float | list[float]]):
+        """
+        Args:
+            figures: numbers are added up over a batch and logged; of lists, percentiles are.
+        """
+        super().__init__(scores)
+        self.figures = dict(figures)

@@ -31,6 +31,8 @@ class RewardVector:
     """Disagreement between repeated measurements, 0 to 1, by name, for the scores that have it."""
     texts: dict[str, str] = field(default_factory=dict)
     """What rewards returned beside their scores, for people who read verl's dumps."""
+    figures: dict[str, dict[str, float | list[float]]] = field(default_factory=dict)
+    """What the scores of a reward cost, such as calls and tokens, by reward; see `Scores`."""
 
     def dumps(self) -> str:
         """As JSON, without what is empty or 1."""

@@ -37,7 +37,7 @@ def test_check_reports_rate_and_cost(server):
     assert found["usable"] is True
     assert found["schema"] is True
     assert found["failures"] == {}
-    assert len(server.log()) == 4 + 8 * 3
+    assert len(server.log()) == 1 + 4 + 8 * 3, "the first one asks for the form"
     calls = 10 * 2 * 3 * 100
     assert found["cost"] == pytest.approx(calls * (found["tokens_in"] + 4 * found["tokens_out"]) / 1e6)
     assert found["seconds_per_step"] == pytest.approx(60 / found["verdicts_per_second"])
@@ -55,7 +55,7 @@ def test_failed_calls_do_not_lower_the_mean_tokens_of_a_call():
     with scripted_judge() as server:
         (healthy,) = json.loads(run("check", "--base-url", server.base_url, "--json", "--responses", 8))
     with scripted_judge(faults={"server_error": 0.5}) as server:
-        few = ["--settings", '{"attempts": 1}', "--responses", 8]
+        few = ["--settings", '{"attempts": 1, "output": "schema"}', "--responses", 8]
         (failing,) = json.loads(run("check", "--base-url", server.base_url, "--json", *few))
     assert failing["failures"]
     assert failing["tokens_in"] == pytest.approx(healthy["tokens_in"], rel=0.01)

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gzip
 import ssl
-import subprocess
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +12,8 @@ from hypothesis import strategies as st
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.judge import session
 from rvpo_verl.judge.config import EndpointConfig
-from rvpo_verl.judge.endpoint import Endpoint, JudgeError
+from rvpo_verl.judge.endpoint import Endpoint
+from rvpo_verl.judge.failure import JudgeError
 
 
 def completion(text):
@@ -71,8 +71,8 @@ async def listening(peer, tls=None):
         server.close()
 
 
-def endpoint_at(base_url, timeout=5.0, **options):
-    return Endpoint(EndpointConfig(base_url=base_url, model="judge"), timeout, **options)
+def endpoint_at(base_url, **options):
+    return Endpoint(EndpointConfig(base_url=base_url, model="judge", **options))
 
 
 def run(peer, *requests, timeout=5.0):
@@ -80,10 +80,10 @@ def run(peer, *requests, timeout=5.0):
 
     async def all_requests():
         async with listening(peer) as port:
-            endpoint, outcomes = endpoint_at(f"http://127.0.0.1:{port}/v1", timeout), []
+            endpoint, outcomes = endpoint_at(f"http://127.0.0.1:{port}/v1"), []
             for request in requests:
                 try:
-                    outcomes.append((await endpoint.complete(request)).text)
+                    outcomes.append((await endpoint.complete(request, timeout)).text)
                 except JudgeError as error:
                     outcomes.append(error)
             return outcomes
@@ -135,7 +135,7 @@ def test_no_server_is_a_failed_connection():
     async def nobody():
         async with listening(Peer()) as port:
             pass
-        await endpoint_at(f"http://127.0.0.1:{port}").complete(b"")
+        await endpoint_at(f"http://127.0.0.1:{port}").complete(b"", 5.0)
 
     with pytest.raises(JudgeError, match=r"Cannot connect to host 127\.0\.0\.1") as raised:
         asyncio.run(nobody())
@@ -152,7 +152,7 @@ def test_a_redirect_is_not_followed_and_its_target_is_named_without_secrets(monk
             config = EndpointConfig(
                 base_url=f"http://127.0.0.1:{port}", model="judge", api_key_env="JUDGE_KEY"
             )
-            await Endpoint(config, 5.0).complete(b"{}")
+            await Endpoint(config).complete(b"{}", 5.0)
 
     with pytest.raises(JudgeError) as raised:
         asyncio.run(ask())
@@ -193,16 +193,16 @@ def test_a_late_response_is_not_taken_for_that_of_another_request():
 
     async def time_out_then_cancel_then_ask():
         async with listening(peer) as port:
-            endpoint = endpoint_at(f"http://127.0.0.1:{port}", timeout=0.1)
-            with pytest.raises(JudgeError, match=r"no answer within 0\.1 s"):
-                await endpoint.complete(b"")
             endpoint = endpoint_at(f"http://127.0.0.1:{port}")
-            task = asyncio.ensure_future(endpoint.complete(b""))
+            with pytest.raises(JudgeError, match=r"no answer within 0\.1 s"):
+                await endpoint.complete(b"", 0.1)
+            endpoint = endpoint_at(f"http://127.0.0.1:{port}")
+            task = asyncio.ensure_future(endpoint.complete(b"", 5.0))
             await asyncio.sleep(0.1)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             assert task.cancelled()
-            return (await endpoint.complete(b"")).text
+            return (await endpoint.complete(b"", 5.0)).text
 
     assert asyncio.run(time_out_then_cancel_then_ask()) == "other"
 
@@ -219,9 +219,9 @@ def test_a_connection_that_was_closed_or_idle_for_long_is_not_reused(monkeypatch
     async def with_a_pause(peer):
         async with listening(peer) as port:
             endpoint = endpoint_at(f"http://127.0.0.1:{port}")
-            await endpoint.complete(b"")
+            await endpoint.complete(b"", 5.0)
             await asyncio.sleep(0.1)
-            return (await endpoint.complete(b"")).text
+            return (await endpoint.complete(b"", 5.0)).text
 
     assert asyncio.run(with_a_pause(closing)) == "hello"
     keeping = Peer([LENGTH], [LENGTH])
@@ -231,25 +231,6 @@ def test_a_connection_that_was_closed_or_idle_for_long_is_not_reused(monkeypatch
 
 
 # --- TLS ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("certificate")
-    try:
-        subprocess.run(
-            [
-                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"),
-                *("-addext", "subjectAltName=DNS:localhost,DNS:judge.example"),
-                *("-keyout", "key.pem", "-out", "certificate.pem"),
-            ],
-            cwd=folder,
-            check=True,
-            capture_output=True,
-        )  # fmt: skip
-    except FileNotFoundError:
-        pytest.skip("openssl is not installed")
-    return folder / "certificate.pem", folder / "key.pem"
 
 
 @pytest.fixture
@@ -266,7 +247,7 @@ def trusted(certificate, monkeypatch):
 
 async def ask_twice(url):
     endpoint = endpoint_at(url)
-    return [(await endpoint.complete(b"{}")).text, (await endpoint.complete(b"{}")).text]
+    return [(await endpoint.complete(b"{}", 5.0)).text, (await endpoint.complete(b"{}", 5.0)).text]
 
 
 def test_a_server_with_a_trusted_certificate_is_asked_over_tls(tls, trusted):
@@ -285,7 +266,7 @@ def test_an_untrusted_certificate_is_a_failed_connection_that_says_where_to_put_
             await ask_twice(f"https://localhost:{port}")
 
     with pytest.raises(
-        JudgeError, match=r"CERTIFICATE_VERIFY_FAILED.*set the environment variable SSL_CERT_FILE"
+        JudgeError, match=r"CERTIFICATE_VERIFY_FAILED.*set ca_file or the environment variable SSL_CERT_FILE"
     ) as raised:
         asyncio.run(ask())
     assert raised.value.kind == "connection"
@@ -331,9 +312,9 @@ def test_this_machine_is_asked_without_a_proxy(set_proxy, base_url):
 def test_verls_router_is_asked_without_a_proxy(set_proxy):
     set_proxy("http", "socks5://proxy.example:9")  # refused wherever a proxy applies
     config = EndpointConfig(base_url="http://10.0.0.1:8000/v1")
-    Endpoint(config, 5.0, use_proxy=False)
+    Endpoint(config, use_proxy=False)
     with pytest.raises(ConfigError, match="socks5"):
-        Endpoint(config, 5.0)
+        Endpoint(config)
 
 
 def test_no_proxy_of_the_environment_is_honored(set_proxy, monkeypatch):
@@ -418,7 +399,7 @@ def test_the_session_of_a_closed_loop_is_forgotten():
     async def ask(endpoint, peer):
         async with listening(peer) as port:
             endpoint.config = EndpointConfig(base_url=f"http://127.0.0.1:{port}", model="judge")
-            await endpoint.complete(b"")
+            await endpoint.complete(b"", 5.0)
 
     endpoint = endpoint_at("http://127.0.0.1:9")
     for _ in range(3):

@@ -1,58 +1,13 @@
 """Failures that were seen with real servers, and what becomes of each."""
 
-import asyncio
 import json
+import time
 from collections import Counter
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
-from rvpo_verl.judge.config import JudgeConfig
-from rvpo_verl.judge.judge import Judge
-from rvpo_verl.schema import parse
-from tests.support.judging import CRITERIA
-
-
-def completion(content, finish_reason="stop", **message):
-    return {"choices": [{"message": {"content": content, **message}, "finish_reason": finish_reason}]}
-
-
-def ask(*replies, answers=("an answer",), criteria=CRITERIA[:1], **settings):
-    """Judgements by servers, each a function of the request's body that gives (status, JSON), and their requests."""
-    seen = [[] for _ in replies]
-
-    def server(number):
-        async def respond(request):
-            body = await request.json()
-            seen[number].append(body)
-            status, content = replies[number](body)
-            return web.json_response(content, status=status)
-
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", respond)
-        return TestServer(app)
-
-    async def judged():
-        servers = [server(number) for number in range(len(replies))]
-        for one in servers:
-            await one.start_server()
-        try:
-            endpoints = [{"base_url": str(one.make_url("/v1")), "model": "judge"} for one in servers]
-            values = {"endpoints": endpoints, "backoff": 0.01, "timeout": 2, "deadline": 3, **settings}
-            judge = Judge(parse(JudgeConfig, values, "judge"))
-            batch = await asyncio.gather(*(judge.judge([], answer, criteria) for answer in answers))
-            return batch, judge
-        finally:
-            for one in servers:
-                await one.close()
-
-    batch, judge = asyncio.run(judged())
-    return [judgement for judgements in batch for judgement in judgements], seen, judge
-
-
-def true(body):
-    return 200, completion('{"1": true}')
+from tests.support.judging import ask, completion, judge_all, judge_of, true
+from tests.support.scripted_judge import scripted_judge
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404])
@@ -110,9 +65,11 @@ def test_a_question_that_is_refused_switches_off_no_mode():
     def filtered(body):
         return (400, {"error": "filtered"}) if "poison" in body["messages"][1]["content"] else true(body)
 
-    judgements, seen, judge = ask(filtered, answers=["poison", *(f"answer {n}" for n in range(5))])
+    judgements, seen, judge = ask(
+        filtered, answers=["poison", *(f"answer {n}" for n in range(5))], output="auto"
+    )
     assert [one.truth for one in judgements] == [None, *[1.0] * 5]
-    assert judge.endpoints[0].form == "schema"
+    assert judge.forms[judge.endpoints[0]] == "schema"
     assert all(
         "json_schema" in json.dumps(body["response_format"]) for body in seen[0] if "response_format" in body
     )
@@ -129,29 +86,39 @@ def test_a_server_without_schemas_is_asked_in_the_best_form_it_takes(status):
         return (status, {}) if "response_format" in body else true(body)
 
     for reply, form in ((objects, "object"), (words, "text")):
-        judgements, _, judge = ask(reply, answers=[f"answer {n}" for n in range(20)])
+        judgements, _, judge = ask(reply, answers=[f"answer {n}" for n in range(20)], output="auto")
         assert [one.truth for one in judgements] == [1.0] * 20
-        assert judge.endpoints[0].form == form
+        assert judge.forms[judge.endpoints[0]] == form
 
 
-def test_a_limit_of_the_rate_loses_no_verdict():
-    """A server that refuses three of four requests."""
+@pytest.mark.parametrize("retry_after", [None, "1"])
+def test_a_limit_of_the_rate_loses_no_verdict(retry_after):
+    with scripted_judge(per_second=20, retry_after=retry_after, latency=0.02) as server:
+        batch = judge_all(judge_of(server), [f"answer {n}" for n in range(20)])
+        counts = server.counts()
+    assert [one.failure for judgements in batch for one in judgements] == [None] * 100
+    assert 0 < counts["limited"] < 200, "each refused call is a request that the server has to answer"
+
+
+def test_one_overloaded_replica_of_many_does_not_slow_down_the_others():
     counted = Counter()
 
-    def limited(body):
+    def one_of_ten(body):
         counted["all"] += 1
-        return true(body) if counted["all"] % 4 == 0 else (429, {"error": "slow down"})
+        return true(body) if counted["all"] % 10 else (429, {})
 
-    judgements, _, _ = ask(limited, answers=[f"answer {n}" for n in range(30)], deadline=30)
-    assert [one.truth for one in judgements] == [1.0] * 30
+    started = time.monotonic()
+    judgements, *_ = ask(one_of_ten, answers=[f"answer {n}" for n in range(200)], deadline=30)
+    assert [one.truth for one in judgements] == [1.0] * 200
+    assert time.monotonic() - started < 30
+    assert counted["all"] == pytest.approx(200 / 0.9, abs=2)
 
 
 def test_a_server_that_is_away_for_a_while_loses_no_verdict():
-    counted = Counter()
+    started = time.monotonic()
 
     def away(body):
-        counted["all"] += 1
-        return true(body) if counted["all"] > 40 else (503, {})
+        return true(body) if time.monotonic() > started + 2 else (503, {})
 
     judgements, _, _ = ask(away, answers=[f"answer {n}" for n in range(10)], deadline=30)
     assert [one.truth for one in judgements] == [1.0] * 10

@@ -12,11 +12,11 @@ import pytest
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.judge import prompt
 from rvpo_verl.judge.config import JudgeConfig
-from rvpo_verl.judge.endpoint import _retry_after
 from rvpo_verl.judge.judge import Judge
+from rvpo_verl.judge.reply import retry_after
 from rvpo_verl.rubric import Criterion
 from rvpo_verl.schema import parse
-from tests.support.judging import CRITERIA, judge_all, judge_of, judge_one
+from tests.support.judging import CRITERIA, ask, completion, judge_all, judge_of, judge_one
 from tests.support.scripted_judge import fault_of, scripted_judge, verdict_of
 
 MESSAGES = [{"role": "user", "content": "What do you drink?"}]
@@ -51,19 +51,9 @@ def test_one_call_for_a_response(server):
     assert len(server.log()) == 1
 
 
-def test_votes_are_averaged_and_their_disagreement_is_reported(server):
-    # The scripted judge answers a question always in the same way, so here each vote is a reply of its own.
-    judge = judge_of(server, votes=4, temperature=1.0, limit=1)
+def test_votes_are_averaged_and_their_disagreement_is_reported():
     replies = iter(["true", "true", "false", "true"])
-    (endpoint,) = judge.endpoints
-    complete = endpoint.complete
-
-    async def reply(*arguments):
-        server.tell(reply=next(replies))
-        return await complete(*arguments)
-
-    endpoint.complete = reply
-    (judgement,) = judge_one(judge, criteria=CRITERIA[:1])
+    (judgement,), *_ = ask(lambda body: (200, completion(next(replies))), votes=4, temperature=1.0)
     assert judgement.truth == 0.75
     assert judgement.disagreement == 3 / 6, "of the six pairs of votes, three differ"
 
@@ -150,8 +140,8 @@ def test_retry_after_is_honored():
 
 def test_retry_after_may_be_a_date_or_nonsense():
     in_a_minute = email.utils.formatdate(time.time() + 60, usegmt=True)
-    assert _retry_after({"Retry-After": in_a_minute}) == pytest.approx(60, abs=2)
-    assert [_retry_after({"Retry-After": value}) for value in ("7", "-1", "soon", "")] == [7, 0, 0, 0]
+    assert retry_after({"Retry-After": in_a_minute}) == pytest.approx(60, abs=2)
+    assert [retry_after({"Retry-After": value}) for value in ("7", "-1", "soon", "")] == [7, 0, 0, 0]
 
 
 def test_a_retry_after_beyond_the_deadline_ends_at_the_deadline_and_says_so():
@@ -216,7 +206,7 @@ def test_a_failure_of_all_endpoints_names_the_last(server):
 
 def test_a_server_that_refuses_schemas_is_asked_without(server):
     server.tell(accepts_schema=False)
-    judge = judge_of(server)
+    judge = judge_of(server, output="auto")
     assert kinds(judge_one(judge)) == [None] * 5
     before = len(server.log())
     judge_one(judge, "another answer")
@@ -231,7 +221,7 @@ def test_a_key_is_read_from_the_environment_and_never_shown(server, monkeypatch,
     monkeypatch.setenv("JUDGE_KEY", "sk-very-secret")
     server.tell(key="another")
     endpoint = {"base_url": server.base_url, "api_key_env": "JUDGE_KEY", "model": "judge"}
-    judge = Judge(parse(JudgeConfig, {"endpoints": [endpoint]}, "judge"))
+    judge = Judge(parse(JudgeConfig, {"endpoints": [endpoint], "output": "schema"}, "judge"))
     judgements = judge_one(judge)
     assert kinds(judgements) == ["rejected"] * 5
     assert "Incorrect API key provided: Bearer [key]" in judgements[0].failure

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from rvpo_verl.config import RewardsConfig
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.judge import prompt
-from rvpo_verl.judge.config import JudgeConfig
+from rvpo_verl.judge.config import CallLogConfig, JudgeConfig
 from rvpo_verl.rewards.call import Sample, Scorer
 from rvpo_verl.rewards.failures import disagreements
 from rvpo_verl.rewards.protocol import CallsServices, Probes, RequiresColumns, RunContext, Validates
@@ -38,7 +38,7 @@ def config(server, **judge):
     endpoints = (
         None if server is None else [{"base_url": getattr(server, "base_url", server), "model": "judge"}]
     )
-    judge = {"endpoints": endpoints, "backoff": 0.01, **judge}
+    judge = {"endpoints": endpoints, "backoff": 0.01, "output": "schema", **judge}
     spec = {"weight": 2.0, "timeout": None, "kwargs": {"judge": judge}}
     return {"rewards": {"rubric": spec, "length": {"kwargs": {"max_length": 9, "buffer": 1}}}}
 
@@ -140,7 +140,7 @@ def test_the_disagreement_of_votes_is_reported_by_category():
 def judged_by(*base_urls, **settings):
     """The reward's kwargs."""
     endpoints = [{"base_url": base_url, "model": "judge"} for base_url in base_urls]
-    return {"judge": {"endpoints": endpoints or None, "backoff": 0.01, **settings}}
+    return {"judge": {"endpoints": endpoints or None, "backoff": 0.01, "output": "schema", **settings}}
 
 
 def test_the_entry_point_is_a_reward_with_every_optional_method():
@@ -210,11 +210,6 @@ def test_without_a_judge_the_error_says_what_to_set():
         rubric.validate(judged_by(), RunContext())
 
 
-def test_a_limit_below_the_number_of_workers_is_refused():
-    with pytest.raises(ConfigError, match=r"limit=4 calls in flight for reward.num_workers=8 processes"):
-        rubric.validate(judged_by("http://127.0.0.1:9/v1", limit=4), RunContext(reward_workers=8))
-
-
 def test_a_timeout_that_would_lose_verdicts_is_refused():
     with pytest.raises(ConfigError, match=r"timeout=60 would .*Set timeout: null"):
         rubric.validate(judged_by("http://127.0.0.1:9/v1"), RunContext(timeout=60))
@@ -246,5 +241,7 @@ def test_the_preset_lists_every_option_with_its_default():
     with initialize_config_module("verl.trainer.config", version_base=None):
         preset = compose("ppo_trainer", ["+rvpo=rubrics"])
     judge = OmegaConf.to_container(preset.reward.rvpo.rewards.rubric.kwargs.judge)
+    assert judge["log"].pop("folder") == "${trainer.default_local_dir}"
     assert parse(JudgeConfig, judge, "judge") == JudgeConfig()
     assert judge.keys() == JudgeConfig.model_fields.keys()
+    assert judge["log"].keys() | {"folder"} == CallLogConfig.model_fields.keys()

@@ -12,7 +12,9 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 import urllib.request
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
@@ -39,6 +41,10 @@ class Script:
     """HTTP status of every response instead of completions."""
     refuse: dict[str, list[Any]] = field(default_factory=dict)
     """HTTP status and message for questions that contain a text."""
+    per_second: int | None = None
+    """Calls that are answered within any second; others get HTTP 429."""
+    away: tuple[float, float] | None = None
+    """Seconds since the first call, from and to which every call gets HTTP 503."""
     hang_after: int | None = None
     """Number of calls after which it no longer answers."""
     model: str = "judge"
@@ -72,7 +78,10 @@ class _Server(asyncio.Protocol):
     script = Script()
     seen: ClassVar[dict[str, int]] = {}
     log: ClassVar[list[dict[str, Any]]] = []
-    in_flight = highest = answered = received = 0
+    in_flight = highest = answered = received = limited = 0
+    recent: ClassVar[deque[float]] = deque()
+    """Times of the calls answered within the last second."""
+    first_call: ClassVar[float | None] = None
 
     def connection_made(self, transport):
         self.transport, self.buffer, self.pending = transport, b"", False
@@ -106,7 +115,13 @@ class _Server(asyncio.Protocol):
         if path == "/counts":
             cls = _Server
             return self._send(
-                200, {"received": cls.received, "answered": cls.answered, "highest": cls.highest}
+                200,
+                {
+                    "received": cls.received,
+                    "answered": cls.answered,
+                    "highest": cls.highest,
+                    "limited": cls.limited,
+                },
             )
         if _Server.script.key is not None and key != f"Bearer {_Server.script.key}":
             return self._send(401, {"error": {"message": f"Incorrect API key provided: {key}"}})
@@ -122,6 +137,22 @@ class _Server(asyncio.Protocol):
         else:
             self._complete(body)
 
+    def _overloaded(self, script):
+        """Status and content of what the server answers while it is away, or asked too often."""
+        cls, now = _Server, time.monotonic()
+        cls.first_call = cls.first_call or now
+        if script.away and script.away[0] <= now - cls.first_call < script.away[1]:
+            return 503, {"error": {"message": "away"}}
+        if script.per_second is None:
+            return None
+        while cls.recent and now - cls.recent[0] >= 1:
+            cls.recent.popleft()
+        if len(cls.recent) >= script.per_second:
+            cls.limited += 1
+            return 429, {"error": {"message": "too many"}}, script.retry_after
+        cls.recent.append(now)
+        return None
+
     def _finish(self):
         if self.pending:
             self.pending = False
@@ -129,6 +160,9 @@ class _Server(asyncio.Protocol):
 
     def _complete(self, body):
         script = _Server.script
+        if refusal := self._overloaded(script):
+            self._finish()
+            return self._send(*refusal)
         if script.plain is not None:
             self._finish()
             _Server.answered += 1
@@ -142,7 +176,8 @@ class _Server(asyncio.Protocol):
         if script.hang_after is not None and _Server.answered >= script.hang_after:
             fault = "timeout"
         response_format = request.get("response_format")
-        schema = response_format["json_schema"]["schema"]["properties"] if response_format else {"1": {}}
+        form = response_format or {}
+        schema = form.get("json_schema", form).get("schema", {}).get("properties", {"1": {}})
         verdicts = {name: verdict_of(question, name, schema[name]) for name in schema}
         asked = question.partition("Statements about the answer:\n")[2].partition("\n\nWrite exactly")[0]
         _Server.log.append(
