@@ -21,7 +21,7 @@ install() { "$1/bin/python" -m pip install --quiet --disable-pip-version-check "
 
 environment() {
   local extra=$1 stamp python
-  stamp=.venv/.installed-$extra-$(cksum <pyproject.toml | cut -d' ' -f1)
+  stamp=.venv/.installed-$extra-$(cat pyproject.toml scripts/constraints.txt | cksum | cut -d' ' -f1)
   [ -e "$stamp" ] && return
 
   if ! python=$(python_between 10 13); then
@@ -33,7 +33,7 @@ environment() {
   [ -x .venv/bin/python ] || "$python" -m venv .venv
   # torch first: a package that requires it could choose another build.
   install .venv torch==2.13.0
-  install .venv torch==2.13.0 -e ".[$extra]"
+  install .venv --constraint scripts/constraints.txt torch==2.13.0 -e ".[$extra]"
   touch "$stamp"
 }
 
