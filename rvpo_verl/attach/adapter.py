@@ -71,8 +71,6 @@ class Adapter:
         self._rewards = None if trainer_config is None else rewards_config(trainer_config)
         self.settings = settings(config, self._rewards)
         self._budget = TokenBudget(None if self._rewards is None else self._rewards.max_tokens_total)
-        self._planned_steps: int | None = None
-        """Of the run, if it ends earlier because of the budget: schedules go on as they were."""
         self._warned: set[str] = set()
         self._monitor = Monitor()
 
@@ -110,7 +108,6 @@ class Adapter:
         costs = cost_metrics(vectors)
         spent = self._budget.spend(costs)
         if spent is not None:
-            self._planned_steps = rows.total_steps
             end_after_next_step(trainer, spent)
         return scoring_metrics(vectors, self._rewards) | costs
 
@@ -145,7 +142,7 @@ class Adapter:
             # A session's tokens are all trained with the advantage of its last output, so they all weigh there.
             length_B = torch.zeros_like(length_B).index_add_(0, owner_B, length_B)
         batch = self._batch(rows, np.asarray(index).tolist(), length_B, valid_B)
-        result = compute(batch, self.settings, rows.step, self._planned_steps or rows.total_steps)
+        result = compute(batch, self.settings, rows.step, rows.total_steps)
         advantages_B = result.advantages_B if owner_B is None else result.advantages_B[owner_B]
         flags, lines = self._monitor.observe(result.metrics)
         uneven, more = uneven_failures(rows.vectors or [], np.asarray(index).tolist())
@@ -199,7 +196,13 @@ def end_after_next_step(trainer: Any, why: str) -> None:
     if getattr(trainer, name, None) is None or hasattr(trainer, "total_train_steps"):
         raise UserError(f"{why}, but this trainer cannot be ended that way")
     logger.warning(why)
+    trainer.rvpo_planned_steps = planned_steps(trainer)
     setattr(trainer, name, min(getattr(trainer, name), trainer.global_steps + 1))
+
+
+def planned_steps(trainer: Any) -> int:
+    """The steps that the run was planned for, by which schedules go on also when it ends earlier."""
+    return int(getattr(trainer, "rvpo_planned_steps", trainer.total_training_steps))
 
 
 _ADAPTERS: dict[int, tuple[Any, Adapter]] = {}

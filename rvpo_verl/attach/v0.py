@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from rvpo_verl.attach import dumps, native_api, startup
-from rvpo_verl.attach.adapter import Adapter, Rows
+from rvpo_verl.attach.adapter import Adapter, Rows, planned_steps
 from rvpo_verl.attach.estimator import Call, current_call, opened
 from rvpo_verl.attach.hooks import seam, wrap
 from rvpo_verl.attach.verl_config import NAME
@@ -63,7 +63,9 @@ def _compute_advantage(original: Any, *args: Any, **kwargs: Any) -> Any:
 
 def _total_steps(trainer: Any) -> int | None:
     # The fully asynchronous trainer learns its number of steps later, under another name.
-    total = getattr(trainer, "total_train_steps", None) or getattr(trainer, "total_training_steps", None)
+    total = getattr(trainer, "total_train_steps", None)
+    if total is None and getattr(trainer, "total_training_steps", None) is not None:
+        return planned_steps(trainer)
     return None if total is None else int(total)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rvpo_verl.attach import dumps, native_api, startup
-from rvpo_verl.attach.adapter import Adapter, Rows
+from rvpo_verl.attach.adapter import Adapter, Rows, planned_steps
 from rvpo_verl.attach.estimator import Call, opened
 from rvpo_verl.attach.hooks import seam, wrap
 from rvpo_verl.attach.sessions import last_output_of_session
@@ -58,7 +58,7 @@ def _compute_advantage(original: Any, self: Any, batch: Any, metrics: dict[str, 
     rows = Rows(
         columns=_columns(self, batch, adapter, owner_B),
         step=self.global_steps,
-        total_steps=self.total_training_steps,
+        total_steps=planned_steps(self),
         is_padding_B=np.array([bool(tag.get("is_padding", False)) for tag in batch.tags]),
         owner_B=owner_B,
     )
@@ -101,7 +101,7 @@ def _dumped_columns(trainer: Any, batch: Any, adapter: Adapter) -> dict[str, lis
 
     fields = ["advantages", "response_mask"]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
-    steps = trainer.global_steps, trainer.total_training_steps
+    steps = trainer.global_steps, planned_steps(trainer)
     owner_B = last_output_of_session(batch.keys)
     rewards = _columns(trainer, batch, adapter, owner_B)
     return rewards | dumps.trained_columns(trainer.config, *steps, *(data[name].unbind() for name in fields))

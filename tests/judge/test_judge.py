@@ -284,6 +284,7 @@ def test_without_endpoints_and_a_reward_model_the_error_says_what_to_set():
 
 def test_a_judge_serves_one_event_loop_after_the_other_and_leaves_no_connection_open(server):
     judge = judge_of(server)
+    gc.collect()  # what earlier tests left open
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for number in range(3):

@@ -119,3 +119,21 @@ def test_failure_metrics_equal_what_was_injected(run):
 
 def test_the_key_is_in_no_log(run):
     assert "chaos-secret" not in run[3]
+
+
+def test_a_training_ends_with_a_checkpoint_before_it_exceeds_its_tokens(tmp_path):
+    with scripted_judge() as server:
+        done = train_on_rubrics(
+            tmp_path,
+            f'{{base_url:"{server.base_url}",model:judge}}',
+            "reward.rvpo.max_tokens_total=1",  # known after the first step, so that the second is the last
+            "trainer.total_training_steps=6",
+            "trainer.total_epochs=6",
+            "trainer.save_freq=100",
+        )
+    assert len(done.metrics) == 2
+    assert "the next step is the last of this training" in done.output
+    assert (tmp_path / "checkpoints" / "global_step_2").is_dir()
+    assert done.metrics[1]["rvpo/k"] < 1, "the schedule goes on as it was planned for 6 steps"
+    assert done.metrics[0]["rvpo/rubric/calls"] == sum(CRITERIA) * ROLLOUTS
+    assert done.metrics[0]["rvpo/rubric/tokens_in"] > 0

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rvpo_verl.attach.adapter import end_after_next_step
+from rvpo_verl.attach.adapter import end_after_next_step, planned_steps
 from rvpo_verl.errors import UserError
 from rvpo_verl.rewards.cost import TokenBudget, cost_metrics
 from rvpo_verl.rewards.vector import RewardVector
@@ -46,9 +46,11 @@ def test_a_trainer_is_told_that_its_next_step_is_the_last():
     trainer = SimpleNamespace(global_steps=3, total_training_steps=100)
     end_after_next_step(trainer, "spent")
     assert trainer.total_training_steps == 4
+    assert planned_steps(trainer) == 100, "schedules go on as they were"
     trainer.total_training_steps = 2
     end_after_next_step(trainer, "spent")
     assert trainer.total_training_steps == 2
+    assert planned_steps(trainer) == 100
 
 
 @pytest.mark.parametrize(
