@@ -16,7 +16,12 @@ METRICS = {
     "NAME/missing": "share of responses without it, 0 to 1: not applicable, or failed",
     "NAME/failed": "share of failed calls, or of failed verdicts, 0 to 1 (manager `rvpo`)",
     "NAME/failed/CAUSE": "the same, by cause",
-    "NAME/disagreement": "mean disagreement between repeated votes of a judge, 0 to 1",
+    "NAME/failed_alone": "share of answers, 0 to 1, on which it failed because of what they say, though not on the "
+    "others of their groups; above 0.02 the policy may be learning to make a judge fail",
+    "NAME/disagreement": "mean disagreement between repeated votes of a judge, or between judges, 0 to 1",
+    "NAME/calls": "calls of a judge in the batch; `retries` of them were not the first on their question",
+    "NAME/tokens_in": "tokens that a judge read in the batch; `tokens_out` are those that it wrote",
+    "NAME/latency_p50": "median seconds of a call of a judge, once it is sent; `latency_p95` is the 95th percentile",
     "NAME/constant_groups": "share of groups in which it does not vary and so teaches nothing, 0 to 1; near 1 for a "
     "hard reward means that it is not discovered: lower k, or a larger group",
     "NAME/bottleneck": "share of responses where it is the lowest Z, 0 to 1. Jumping from reward to reward between "

@@ -3,21 +3,21 @@
     python scripts/bench_judge.py --latency 0.8    # 1,536 responses x 10 criteria, 256 in flight
     python scripts/bench_judge.py --peer           # and the same calls through the openai client, if installed
 
-A scripted server answers after a fixed time. Responses are distributed over processes, as verl distributes them over
-`reward.num_workers`, and each process receives all of its responses at once, as at the end of a rollout.
+A scripted server answers after a fixed time. As in verl, the workers are Ray actors, each response goes to one of them
+at random, and all arrive at once, as at the end of a rollout.
 """
 
 import asyncio
 import json
-import multiprocessing
+import random
 import resource
 import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
+import ray
 import typer
-from ray._private.async_compat import get_new_event_loop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -29,30 +29,28 @@ from rvpo_verl.rubric import read_rubric
 from tests.support.scripted_judge import scripted_judge
 
 
-def work(judge, peer, workers, responses, criteria, chars, ready, go, results):
-    rows = [{"criterion": f"Mentions finding number {number}."} for number in range(criteria)]
-    messages = [{"role": "user", "content": "A patient presents with a cough. " * 10}]
-    answers = [f"{index} ".ljust(chars, "x") for index in responses]
-    score = _peer(judge, workers) if peer else rubric
+class Worker:
+    """A reward worker of verl: Ray actor, in whose event loop responses are scored."""
 
-    async def scores(answer):
-        return await score(answer, messages, {"rubric": rows}, None, workers, judge=judge)
+    def __init__(self, judge, peer, workers, criteria):
+        self.rows = [{"criterion": f"Mentions finding number {number}."} for number in range(criteria)]
+        self.judge, self.workers = judge, workers
+        self.score = _peer(judge, workers) if peer else rubric
 
-    async def all_responses():
-        await asyncio.gather(*map(scores, ["warm-up"] * 16))
-        ready.release()
-        await asyncio.to_thread(go.wait)
+    async def one(self, answer):
+        messages = [{"role": "user", "content": "A patient presents with a cough. " * 10}]
+        return await self.score(
+            answer, messages, {"rubric": self.rows}, reward_workers=self.workers, judge=self.judge
+        )
+
+    async def all(self, answers):
+        """Failed verdicts, growth of the memory, its peak, seconds of the processor."""
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         cpu = time.process_time()
-        batch = await asyncio.gather(*map(scores, answers))
+        batch = await asyncio.gather(*map(self.one, answers))
         failed = sum(score.value is None for one in batch for score in one.values())
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        results.put((time.monotonic(), failed, peak - before, peak, time.process_time() - cpu))
-
-    # The event loop of Ray's actors, in which verl scores: uvloop where it is installed, as with vLLM.
-    loop = get_new_event_loop()
-    loop.run_until_complete(all_responses())
-    loop.run_until_complete(loop.shutdown_asyncgens())
+        return failed, peak - before, peak, time.process_time() - cpu
 
 
 def _peer(judge, workers):
@@ -69,7 +67,7 @@ def _peer(judge, workers):
     )
     slots = asyncio.Semaphore(share)
 
-    async def score(answer, messages, extra_info, *_, judge):
+    async def score(answer, messages, extra_info, **_):
         subject = prompt.subject(messages, answer, len(answer) + 100)
 
         async def one(criterion):
@@ -93,42 +91,34 @@ def _peer(judge, workers):
 
 
 def measure(peer=False, *, responses, criteria, latency, limit, workers, chars, calls):
-    spawn = multiprocessing.get_context("spawn")
     per_call = 1 if calls == "criterion" else criteria
-    with scripted_judge(
-        latency=latency, always=json.dumps({str(n + 1): True for n in range(per_call)})
-    ) as server:
+    always = json.dumps({str(n + 1): True for n in range(per_call)})
+    with scripted_judge(latency=latency, always=always) as server:
         endpoint = {"base_url": server.base_url, "model": "judge"}
         judge = {"endpoints": [endpoint], "limit": limit, "calls": calls}
-        ready, go, results = spawn.Semaphore(0), spawn.Event(), spawn.Queue()
-        shares = [range(first, responses, workers) for first in range(workers)]
-        processes = [
-            spawn.Process(
-                target=work, args=(judge, peer, workers, share, criteria, chars, ready, go, results)
-            )
-            for share in shares
-        ]
-        for process in processes:
-            process.start()
-        for _ in processes:
-            ready.acquire()
+        actor = ray.remote(Worker).options(num_cpus=0)
+        actors = [actor.remote(judge, peer, workers, criteria) for _ in range(workers)]
+        ray.get([one.all.remote(["warm-up"] * 16) for one in actors])
+        chosen = random.Random(0).choices(range(workers), k=responses)
+        answers = [[] for _ in actors]
+        for index, worker in enumerate(chosen):
+            answers[worker].append(f"{index} ".ljust(chars, "x"))
         started = time.monotonic()
-        go.set()
-        ends = [results.get(timeout=600) for _ in processes]
-        for process in processes:
-            process.join()
+        ends = ray.get([one.all.remote(given) for one, given in zip(actors, answers, strict=True)])
+        seconds = time.monotonic() - started
         counts = server.counts()
+        for one in actors:
+            ray.kill(one)
     made = responses * criteria // per_call
-    seconds = max(end for end, *_ in ends) - started
     return {
         "client": "openai" if peer else "rvpo-verl",
         "calls": made,
-        "failed": sum(failed for _, failed, *_ in ends),
+        "failed": sum(failed for failed, *_ in ends),
         "highest_in_flight": counts["highest"],
         "ratio": round(seconds / (made * latency / limit), 3),
         "calls_per_second": round(made / seconds),
-        "growth_mib": round(sum(growth for _, _, growth, *_ in ends) / 1024, 1),
-        "peak_mib": round(max(peak for _, _, _, peak, _ in ends) / 1024),
+        "growth_mib": round(sum(growth for _, growth, *_ in ends) / 1024, 1),
+        "peak_mib": round(max(peak for _, _, peak, _ in ends) / 1024),
         "cpu_ms_per_call": round(1000 * sum(cpu for *_, cpu in ends) / made, 3),
     }
 
@@ -144,6 +134,9 @@ def main(
     peer: Annotated[bool, typer.Option(help="Also through the openai client.")] = False,
 ) -> None:
     given = {name: value for name, value in locals().items() if name != "peer"}
+    ray.init(
+        address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False
+    )
     for through_peer in (False, True)[: 1 + peer]:
         print(json.dumps(measure(through_peer, **given)), flush=True)
 

@@ -70,7 +70,7 @@ class Adapter:
         self._reward_keys = reward_keys(config, algorithm)
         self._rewards = None if trainer_config is None else rewards_config(trainer_config)
         self.settings = settings(config, self._rewards)
-        self._budget = TokenBudget(self._rewards and self._rewards.max_tokens_total)
+        self._budget = TokenBudget(None if self._rewards is None else self._rewards.max_tokens_total)
         self._planned_steps: int | None = None
         """Of the run, if it ends earlier because of the budget: schedules go on as they were."""
         self._warned: set[str] = set()

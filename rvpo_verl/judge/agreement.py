@@ -85,10 +85,10 @@ async def agreement(config: JudgeConfig, rows: Sequence[LabeledCriterion]) -> di
 
 
 def _agreement(pairs: Sequence[tuple[LabeledCriterion, Judgement]]) -> Agreement:
-    judged = [(row, judgement) for row, judgement in pairs if judgement.truth is not None]
+    judged = [(row, judgement.truth) for row, judgement in pairs if judgement.truth is not None]
     labels = [row.label for row, _ in judged]
-    verdicts = [int(judgement.truth * row.levels + 0.5) for row, judgement in judged]
-    repeats = [judgement.disagreement for _, judgement in judged if judgement.disagreement is not None]
+    verdicts = [int(truth * row.levels + 0.5) for row, truth in judged]
+    repeats = [judgement.disagreement for _, judgement in pairs if judgement.disagreement is not None]
     return Agreement(
         verdicts=len(pairs),
         missing=len(pairs) - len(judged),

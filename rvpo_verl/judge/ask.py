@@ -175,6 +175,7 @@ class Asker:
         figures.tokens_in += tokens[0]
         figures.tokens_out += tokens[1]
         if subject.log is not None:
+            cause = "cancelled: the deadline was over" if completion is None else None
             verdicts = {key: question.verdicts.get(key) for key in asked}
             subject.log.write(
                 **subject.logged,
@@ -182,11 +183,7 @@ class Asker:
                 prompt=text,
                 reply=None if reply is None else endpoint.hide_keys(reply),
                 verdict=verdicts["1"] if list(verdicts) == ["1"] else verdicts,
-                cause=failure.cause
-                if failure
-                else None
-                if completion
-                else "cancelled: the deadline was over",
+                cause=failure.cause if failure else cause,
                 tokens_in=tokens[0],
                 tokens_out=tokens[1],
                 latency=completion.seconds if completion else None,

@@ -10,6 +10,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.judge.config import CallLogConfig
 
 
@@ -17,11 +18,21 @@ class CallLog:
     """The file of one process, bounded in size: the newest calls are kept. A disk that is full stops no training."""
 
     def __init__(self, config: CallLogConfig):
+        """
+        Raises:
+            ConfigError: the folder cannot be made.
+        """
         self._share = config.share
         self._file: RotatingFileHandler | None = None
         if config.folder is not None:
             folder = Path(config.folder).expanduser()
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ConfigError(
+                    f"log.folder={config.folder}: {type(error).__name__}; expected a folder that can be written on "
+                    "every node, or null for no log"
+                ) from None
             path = folder / f"judge-calls-{socket.gethostname()}-{os.getpid()}.jsonl"
             # Two files of half the size. Their names match `judge*.jsonl`, which `rvpo-verl report` reads.
             self._file = RotatingFileHandler(

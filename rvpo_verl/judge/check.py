@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from rvpo_verl.judge.config import JudgeConfig
+from rvpo_verl.judge.config import CallLogConfig, JudgeConfig
 from rvpo_verl.judge.figures import Figures
 from rvpo_verl.judge.judge import Judge
 from rvpo_verl.rubric import Criterion
@@ -87,7 +87,10 @@ async def check(config: JudgeConfig, run: Run, *, responses: int = 32) -> list[E
 
 def _judge_per_endpoint(config: JudgeConfig) -> list[Judge]:
     return [
-        Judge(config.model_copy(update={"endpoints": [endpoint], "votes": 1}), patient=False)
+        Judge(
+            config.model_copy(update={"endpoints": [endpoint], "votes": 1, "log": CallLogConfig()}),
+            patient=False,
+        )
         for endpoint in config.endpoints or ()
     ]
 

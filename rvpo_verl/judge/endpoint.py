@@ -195,7 +195,7 @@ class Endpoint:
                 "authority",
             ) from None
         except aiohttp.ClientHttpProxyError as error:
-            proxy = urlsplit(self._proxy)
+            proxy = urlsplit(self._proxy or "")
             raise JudgeError(
                 "connection",
                 f"{self}: the proxy {proxy.hostname}:{proxy.port} answered with HTTP {error.status}",

@@ -117,7 +117,8 @@ class Borrower:
         """Until the rate of the run allows another call of so many tokens."""
         if self._per_minute and self._actor is not None:
             try:
-                return await self._actor.wait.remote(self._endpoint, self._per_minute, tokens)
+                await self._actor.wait.remote(self._endpoint, self._per_minute, tokens)
+                return
             except Exception as error:  # of Ray, see below
                 logger.debug("no lender: %s", error)
         await self._rates.wait(tokens)

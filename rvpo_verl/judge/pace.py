@@ -6,14 +6,14 @@ two calls in flight send. As in TCP's CUBIC, the rate approaches that of the las
 
 TOLERATED_SHARE = 0.2
 """Of refusals. One replica of several that is overloaded is no reason to slow down."""
-SAFETY = 0.97
-"""Of the rate that was measured at a refusal."""
+SAFETY, CAREFUL_SAFETY = 0.97, 0.93
+"""Of the rate that was measured at a refusal; the second where a refusal costs a pause of all calls."""
 LARGEST_STEP = 0.8
-SLOW_GROWTH, FAST_GROWTH = 1.02, 1.25
+SLOW_GROWTH, CAREFUL_GROWTH, FAST_GROWTH = 1.02, 1.005, 1.25
 """Of the rate in a second without refusal."""
 SLOW_SECONDS = 10.0
 LOWEST_RATE = 0.2
-CATCH_UP_SECONDS = 0.25
+CATCH_UP_SECONDS = 0.05
 """Of calls that could have been sent and were not, because this process had no processor."""
 SHORTEST_MEASUREMENT_SECONDS, LONGEST_MEASUREMENT_SECONDS = 1.0, 3.0
 
@@ -22,7 +22,7 @@ class Pace:
     def __init__(self) -> None:
         self._base: float | None = None
         """Calls per second at the last reduction; None before the first."""
-        self._reduced_at = 0.0
+        self._reduced_at, self._careful = 0.0, False
         self._answers, self._refusals, self._since = 0, 0, float("inf")
         """Of a measurement, and the time of its first answer."""
         self.next_call = 0.0
@@ -33,7 +33,8 @@ class Pace:
             return float("inf")
         slow = min(now - self._reduced_at, SLOW_SECONDS)
         fast = min(now - self._reduced_at - slow, 60.0)
-        return self._base * SLOW_GROWTH**slow * FAST_GROWTH**fast
+        growth = CAREFUL_GROWTH if self._careful else SLOW_GROWTH
+        return float(self._base * growth**slow * FAST_GROWTH**fast)
 
     def sent(self, now: float) -> None:
         self.next_call = max(now - CATCH_UP_SECONDS, self.next_call) + 1 / self.rate(now)
@@ -61,8 +62,8 @@ class Pace:
             if self._base is not None:
                 # A measurement over a short time may be far too low.
                 measured = min(self.rate(now), max(measured, LARGEST_STEP * self.rate(now)))
-            self._base = max(LOWEST_RATE, SAFETY * measured)
-        self._reduced_at = now
+            self._base = max(LOWEST_RATE, (CAREFUL_SAFETY if reduce else SAFETY) * measured)
+        self._reduced_at, self._careful = now, reduce
         self._measure_again()
         return True
 

@@ -94,7 +94,7 @@ class Reader:
 
     def _error_in_answer(self, error: Any) -> JudgeError:
         code = error.get("code") if isinstance(error, dict) else None
-        status = int(code) if str(code).isdigit() else 500
+        status = int(str(code)) if str(code).isdigit() else 500
         detail = json.dumps(error)
         message = f"{self._name()} answered with an error inside of HTTP 200: {self._excerpt(detail)}"
         return _error(message, status, detail)

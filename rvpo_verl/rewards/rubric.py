@@ -53,7 +53,7 @@ class Rubric:
         criteria, figures = read_rubric(extra_info), Figures()
         before = max((n for n, turn in enumerate(turns) if turn["role"] == "assistant"), default=0)
         if before:
-            messages, response = [*(messages or ()), *turns[:before]], turns[before]["content"]
+            messages, response = [*(messages or ()), *map(dict, turns[:before])], turns[before]["content"]
         judges = _judges(_frozen(judge), reward_workers, reward_router_address)
         judgements = await judges.judge(messages, response, criteria, figures=figures, step=global_step)
         scores: dict[str, Score | str] = {}
@@ -149,17 +149,19 @@ def _judges(frozen: str, reward_workers: int, router_address: str | None) -> "Pa
     panel = _needed("panel")
     configs = parse_judges(json.loads(frozen), KEY)
     try:
-        return panel.Panels(
+        judges: Panels = panel.Panels(
             configs, reward_workers=reward_workers, router_address=router_address, endpoints=_endpoints()
         )
     except ConfigError as error:
         raise ConfigError(f"{KEY}: {error}") from None
+    return judges
 
 
 @lru_cache(maxsize=1)
 def _endpoints() -> "Endpoints":
     """Of this process: two rewards that ask the same endpoint share its limit."""
-    return _needed("endpoint").Endpoints()
+    endpoints: Endpoints = _needed("endpoint").Endpoints()
+    return endpoints
 
 
 def _needed(module: str) -> Any:

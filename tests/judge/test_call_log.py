@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+
+from rvpo_verl.errors import ConfigError
 from rvpo_verl.judge.call_log import CallLog
 from rvpo_verl.judge.config import CallLogConfig
 from rvpo_verl.report.calls import read_prompt
@@ -74,3 +77,9 @@ def test_a_key_that_the_judge_repeats_is_not_logged(tmp_path, monkeypatch):
     (call,) = read(tmp_path)
     assert call["verdict"] == 1.0
     assert "very-secret" not in json.dumps(call)
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_at_once(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"log\.folder"):
+        CallLog(CallLogConfig(folder=str(tmp_path / "file" / "calls")))
