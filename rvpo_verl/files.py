@@ -99,8 +99,12 @@ def _refuse_one_object(path: Path) -> None:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return
-    lists = [name for name, each in value.items() if isinstance(each, list)] if isinstance(value, dict) else []
-    inside = f"; its {', '.join(map(repr, lists))} is a list: if that has the rows, save it alone" if lists else ""
+    lists = (
+        [name for name, each in value.items() if isinstance(each, list)] if isinstance(value, dict) else []
+    )
+    inside = (
+        f"; its {', '.join(map(repr, lists))} is a list: if that has the rows, save it alone" if lists else ""
+    )
     raise UserError(
         f"{path} is a single JSON {'object' if isinstance(value, dict) else 'value'}, pretty-printed over several "
         f"lines{inside}. Expected a .json file with a list of rows, or one row per line"
