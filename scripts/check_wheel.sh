@@ -9,8 +9,8 @@ environment test
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-.venv/bin/python -m build --wheel --outdir "$work/dist" . >"$work/build.log" 2>&1 || { cat "$work/build.log" >&2; exit 1; }
-.venv/bin/python -m twine check --strict "$work"/dist/*.whl
+.venv/bin/python -m build --outdir "$work/dist" . >"$work/build.log" 2>&1 || { cat "$work/build.log" >&2; exit 1; }
+.venv/bin/python -m twine check --strict "$work"/dist/*
 
 if [ "${1:-}" = --clean ]; then
   "$(python_between 10 13)" -m venv "$work/env"
