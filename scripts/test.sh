@@ -2,7 +2,7 @@
 # shellcheck disable=SC2317 # the stages are called by name
 # Runs the tests in stages that print their time: ./scripts/test.sh [STAGE ... | options of pytest]
 #
-#   lint      ruff                                                          seconds
+#   lint      ruff, typos                                                   seconds
 #   types     mypy                                                          a minute
 #   quick     every test but those of the other stages                      5 minutes
 #   docs      the site is built, and what README and docs say is tried      2 minutes
@@ -21,7 +21,7 @@ DOCS=(tests/test_docs.py tests/test_documented.py)
 tests() { timeout 4800 .venv/bin/python -m pytest "$@"; }
 
 # `set -e` does not hold within a stage: commands are joined by &&.
-lint() { .venv/bin/ruff check . && .venv/bin/ruff format --check .; }
+lint() { .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/typos; }
 types() {
   # Without inspect, which needs Python 3.11, some of the types are unknown.
   ! .venv/bin/python -c 'import inspect_ai' 2>/dev/null || .venv/bin/mypy
