@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 import pytest
 import typer
+from pydantic import BaseModel
 
 from rvpo_verl.attach.compose import compose_config
 from rvpo_verl.cli import app
@@ -204,7 +205,9 @@ def rows(page, heading):
 
 
 def shown(value):
-    """A default as YAML has it."""
+    """A default as YAML has it; of nested options none, they have defaults of their own."""
+    if isinstance(value, BaseModel):
+        return ""
     return json.dumps(value) if value is None or isinstance(value, bool | list | dict) else str(value)
 
 
