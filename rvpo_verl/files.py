@@ -86,7 +86,29 @@ def _read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
     with open(path, "rb") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                yield number, _parse_json(line, f"{path}, row {number}")
+                try:
+                    yield number, _parse_json(line, f"{path}, row {number}")
+                except UserError:
+                    _refuse_one_object(path)
+                    raise
+
+
+def _refuse_one_object(path: Path) -> None:
+    """Says so of a file that is one JSON value over several lines."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return
+    lists = (
+        [name for name, each in value.items() if isinstance(each, list)] if isinstance(value, dict) else []
+    )
+    inside = (
+        f"; its {', '.join(map(repr, lists))} is a list: if that has the rows, save it alone" if lists else ""
+    )
+    raise UserError(
+        f"{path} is a single JSON {'object' if isinstance(value, dict) else 'value'}, pretty-printed over several "
+        f"lines{inside}. Expected a .json file with a list of rows, or one row per line"
+    )
 
 
 def _read_json(path: Path) -> Iterator[tuple[int, Any]]:

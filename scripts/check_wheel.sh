@@ -1,18 +1,28 @@
 #!/usr/bin/env bash
 # Builds the wheel, checks it, installs it into a new environment and uses it from an empty folder:
-#   ./scripts/check_wheel.sh [--clean]
-# The new environment takes verl and torch from .venv; with --clean pip installs all of them, by PYTHON.
+#   ./scripts/check_wheel.sh [--clean] [--keep FOLDER]
+# The new environment takes verl and torch from .venv; with --clean pip installs all of them, by PYTHON. FOLDER gets what
+# was built, if it works.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
+clean=no keep=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --clean) clean=yes ;;
+    --keep) keep=$(realpath --canonicalize-missing "$2") && shift ;;
+    *) echo "Unknown option $1: --clean, --keep FOLDER." >&2 && exit 2 ;;
+  esac
+  shift
+done
 environment test
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-.venv/bin/python -m build --wheel --outdir "$work/dist" . >"$work/build.log" 2>&1 || { cat "$work/build.log" >&2; exit 1; }
-.venv/bin/python -m twine check --strict "$work"/dist/*.whl
+.venv/bin/python -m build --outdir "$work/dist" . >"$work/build.log" 2>&1 || { cat "$work/build.log" >&2; exit 1; }
+.venv/bin/python -m twine check --strict "$work"/dist/*
 
-if [ "${1:-}" = --clean ]; then
+if [ $clean = yes ]; then
   "$(python_between 10 13)" -m venv "$work/env"
   install "$work/env" "$work"/dist/*.whl
 else
@@ -60,4 +70,5 @@ cat >rows.jsonl <<'JSON'
 JSON
 use rvpo-verl rewards score tool_call_format --data rows.jsonl | tee scores.jsonl
 printf '{"tool_call_format":1.0}\n{"tool_call_format":0.0}\n' | diff - <(tr -d ' ' <scores.jsonl)
+[ -z "$keep" ] || { mkdir -p "$keep" && cp "$work"/dist/* "$keep"; }
 echo "The wheel works: $(basename "$work"/dist/*.whl)"

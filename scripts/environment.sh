@@ -31,6 +31,8 @@ environment() {
 
   echo "Installing verl, torch and rvpo-verl[$extra] into .venv (once, a few minutes) ..." >&2
   [ -x .venv/bin/python ] || "$python" -m venv .venv
+  # The pip that comes with Python 3.10 and 3.11 downloads whole packages to read what they require.
+  install .venv --upgrade "pip>=24.1"
   # torch first: a package that requires it could choose another build.
   install .venv torch==2.13.0
   install .venv --constraint scripts/constraints.txt torch==2.13.0 -e ".[$extra]"

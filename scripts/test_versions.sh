@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the contract tests against every supported verl and prints the table of README.md:
+# Runs the contract tests against every supported verl and prints the table of docs/supported.md:
 #   ./scripts/test_versions.sh [--patched] [VERSION ...]
 # The environment of a version contains that verl and the older packages it needs, and uses .venv for everything else.
 # --patched applies the version's patch of patches/ first, and also trains with a patched 0.9.1, the version on which the

@@ -1,11 +1,11 @@
-"""The compatibility table of README.md, from the JUnit reports of the contract tests, one per verl version."""
+"""The compatibility table of docs/supported.md, from the JUnit reports of the contract tests, one per verl version."""
 
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 COLUMNS = {
-    "every seam attached": "test_attachment",
+    "every module attached": "test_attachment",
     "V0 and its asynchronous trainers": "test_compute_advantage_passes",
     "trainer on TransferQueue": "test_the_trainer_on_transfer_queue",
     "refused before Ray starts": "test_early",

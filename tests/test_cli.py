@@ -371,6 +371,7 @@ def test_plan_prints_what_a_launch_would_do(tmp_path):
     shown = " ".join(result.stdout.split())
     for part in (
         "rvpo, aggregation softmin, k 1.0",
+        "rewards tool_call_format (1), tool_call_correctness (1)",
         "steps 4 (2 an epoch",
         "4 prompts x 4 = 16 rollouts, optimizer updates: 1",
         "checkpoints 2 in",

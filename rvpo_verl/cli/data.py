@@ -23,9 +23,7 @@ def _file(what: str) -> Any:
 def prepare(
     dataset: Annotated[
         str,
-        typer.Argument(
-            help="rar-medicine, rar-science, healthbench, or a name for your own data (with --shape)."
-        ),
+        typer.Argument(help="rar-medicine, rar-science, healthbench, rlla, or a name for your own data."),
     ],
     out: Annotated[
         Path | None,
@@ -41,7 +39,19 @@ def prepare(
         str | None,
         typer.Option(help="Repository on the Hugging Face hub, in place of files and of the data set's own."),
     ] = None,
-    shape: Annotated[Shape | None, typer.Option(help="Schema of your own data.")] = None,
+    shape: Annotated[
+        Shape | None, typer.Option(help="Schema of your own data, in place of what its first row looks like.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="NAME=COLUMN.FIELD,...",
+            help="Where your rows have prompt, criterion, weight, category, title, reference, id. Shows a row "
+            "before anything is written.",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Write without asking whether --map is right.")] = False,
     weights: Annotated[
         Weights | None,
         typer.Option(help="By importance (RaR's default), by the row's numbers (HealthBench's), or equal."),
@@ -65,9 +75,13 @@ def prepare(
     ] = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Turn a data set with rubrics into parquet for verl, and report what was found in it."""
+    """Turn a data set with rubrics, or RLLA, into parquet for verl, and report what was found in it."""
+    if dataset == "rlla":
+        _prepare_rlla({"train": train, "val": val, "test": test}, hub, out, json_file)
+        return
     from rvpo_verl.data import prepare as preparing
     from rvpo_verl.data.options import Options, parse_openings
+    from rvpo_verl.data.published import parse_map
     from rvpo_verl.data.report import report
     from rvpo_verl.data.rows import write_rows
     from rvpo_verl.data.show import show
@@ -76,12 +90,21 @@ def prepare(
     files: dict[Split, Path | None] = {"train": train, "val": val, "test": test}
     prepared = preparing.prepare(
         dataset,
-        shape or preparing.shape_of(dataset),
+        shape,
         preparing.sources(dataset, files, hub),
-        Options(weights, ambiguous, duplicates, parse_openings(polarity or []), benchmark_as_train),
+        Options(
+            weights,
+            ambiguous,
+            duplicates,
+            parse_openings(polarity or []),
+            benchmark_as_train,
+            parse_map(where) if where else None,
+        ),
     )
     summary = report(prepared.splits, prepared.findings, prepared.rows_read)
     print_tables(*show(summary, next(iter(prepared.splits.values()))[0]))
+    if out is not None and where and not yes:
+        typer.confirm("Write the rows as shown?", abort=True)
     if out is not None:
         for split, rows in prepared.splits.items():
             write_rows(rows, out / f"{split}.parquet")
@@ -89,29 +112,65 @@ def prepare(
     write_json(json_file, summary)
 
 
+def _prepare_rlla(
+    files: dict[str, Path | None], hub: str | None, out: Path | None, json_file: Path | None
+) -> None:
+    from rvpo_verl.data.rlla import from_rows, read_rlla
+    from rvpo_verl.data.sources import from_hub
+
+    given = {split: (str(file), read_rlla(file, split)) for split, file in files.items() if file is not None}
+    if not given and hub is None:
+        raise UserError(
+            "rlla: give ToolRL's dataset/rlla_4k/train.parquet and test.parquet, or raw files, with --train and "
+            "--test, or --hub REPOSITORY. `rvpo-verl data rlla FILE` checks one file and has more options"
+        )
+    for split, source in from_hub(hub).items() if hub else ():
+        given[split] = (source.name, from_rows(source.rows, source.name, split))
+    summaries = {
+        split: _rlla(rows, name, None if out is None else out / f"{split}.parquet", Mode.robust, False)
+        for split, (name, rows) in given.items()
+    }
+    write_json(json_file, summaries)
+
+
 @app.command()
 def preview(
     files: Annotated[
         list[Path],
-        typer.Argument(exists=True, dir_okay=False, help="Prepared rows, or your own rows in that format."),
+        typer.Argument(exists=True, dir_okay=False, help="Rows for verl: prepared ones, or your own."),
     ],
     row: Annotated[int, typer.Option(min=1, help="Number of the row to show.")] = 1,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Folder or hub name of a model, whose chat template and tokens are shown."),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Check rows for verl (docs/data.md) and show their contents: splits, criteria, weights, one row."""
+    """Check rows for verl (docs/data.md), and show one as the model sees it and what answers to it would score."""
     from rvpo_verl.data.prepare import inspect_rows
+    from rvpo_verl.data.preview import kind_of, kind_of_file, previews
     from rvpo_verl.data.report import report
     from rvpo_verl.data.rows import read_rows
-    from rvpo_verl.data.show import show
+    from rvpo_verl.data.show import show_preview, show_statistics
+    from rvpo_verl.files import read_rows as read_any
 
-    by_file = {str(file): read_rows(file) for file in files}
+    kind = kind_of_file(files[0])
+    if kind == "rubric":
+        by_file = {str(file): read_rows(file) for file in files}
+    else:
+        by_file = {str(file): [given for _, given in read_any(file)] for file in files}
     everything = [each for rows in by_file.values() for each in rows]
     if row > len(everything):
         raise UserError(f"--row {row}: there are {len(everything)} rows")
-    splits, findings = inspect_rows(by_file)
-    summary = report(splits, findings)
-    print_tables(*show(summary, everything[row - 1]))
-    write_json(json_file, summary)
+    summary = {"rows": len(everything), "kind": kind}
+    if kind == "rubric":
+        splits, findings = inspect_rows(by_file)
+        summary = report(splits, findings)
+        print_tables(*show_statistics(summary))
+    chosen = everything[row - 1]
+    shown = previews(chosen, kind_of(chosen), model)
+    print_tables(*show_preview(chosen, shown))
+    write_json(json_file, {**summary, "preview": shown})
 
 
 @app.command()
@@ -137,13 +196,19 @@ def rlla(
     json_file: JsonFile = None,
 ) -> None:
     """Check the ground truths of RLLA against the rewards for tool calling, and write those they can read."""
+    from rvpo_verl.data.rlla import read_rlla
+
+    write_json(json_file, _rlla(read_rlla(file, split), str(file), out, mode, drop_unoffered))
+
+
+def _rlla(rows: list[Any], name: str, out: Path | None, mode: Mode, drop_unoffered: bool) -> dict[str, Any]:
+    """Checks rows, prints the report, writes those that can be used, and returns the report."""
     from dataclasses import asdict
 
-    from rvpo_verl.data.rlla import check_rlla, read_rlla
+    from rvpo_verl.data.rlla import check_rlla
     from rvpo_verl.data.show import show_findings
     from rvpo_verl.files import write_parquet
 
-    rows = read_rlla(file, split)
     checked = check_rlla(rows, mode.value, drop_unoffered)
     findings = [asdict(finding) for finding in checked.findings.by_kind.values()]
     summary = {
@@ -169,8 +234,8 @@ def rlla(
     if out is not None:
         if not checked.usable:
             raise UserError(
-                f"{file}: no ground truth can be read in mode={mode.value}, so nothing is written"
+                f"{name}: no ground truth can be read in mode={mode.value}, so nothing is written"
             )
         write_parquet(checked.usable, out)
         print_text(f"{out}: {len(checked.usable)} rows")
-    write_json(json_file, summary)
+    return summary

@@ -45,6 +45,8 @@ def _run_lines(plan: "Plan") -> Iterator[tuple[str, str]]:
     config, work = plan.config, plan.workload
     trainer, actor_rollout = config.trainer, config.actor_rollout_ref
     yield "algorithm", _algorithm(config)
+    if rewards := _rewards(config):
+        yield "rewards", rewards
     generating = f", and {alone} for generation alone" if (alone := rollout_gpus(config)) else ""
     yield (
         "GPUs",
@@ -84,6 +86,20 @@ def _algorithm(config: Any) -> str:
     return f"{estimator}, aggregation {settings.aggregation}{detail}"
 
 
+def _rewards(config: Any) -> str:
+    from rvpo_verl.attach.verl_config import NAME, advantage_config, rewards_config
+    from rvpo_verl.config import final_weight
+
+    if (of_manager := rewards_config(config)) is not None:
+        weights = of_manager.weights()
+    elif config.algorithm.adv_estimator == NAME:
+        options = advantage_config(config.algorithm)
+        weights = {key: (options.reward_weights or {}).get(key, 1.0) for key in options.reward_keys or ()}
+    else:
+        return ""
+    return ", ".join(f"{name} ({final_weight(weight):g})" for name, weight in weights.items())
+
+
 def _memory_lines(plan: "Plan", card_gb: float) -> Iterator[tuple[str, str]]:
     shape, memory, data = plan.shape, plan.memory, plan.config.data
     if shape is None or memory is None:
@@ -100,7 +116,8 @@ def _memory_lines(plan: "Plan", card_gb: float) -> Iterator[tuple[str, str]]:
     responses = memory.kv_tokens // (data.max_prompt_length + data.max_response_length)
     yield (
         "generation",
-        f"about {memory.generation:.0f} of {card_gb:g} GB a GPU: vLLM {memory.rollout:.1f} (weights "
+        f"about {memory.generation:.0f} of {card_gb:g} GB a GPU: {plan.config.actor_rollout_ref.rollout.name} "
+        f"{memory.rollout:.1f} (weights "
         f"{memory.weights:.1f}; KV cache for {responses:,} responses of full length), kept from "
         f"training {memory.kept:.1f}",
     )

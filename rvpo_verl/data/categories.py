@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 
 IMPORTANCE = {"essential": 1.0, "important": 0.7, "optional": 0.3, "pitfall": 0.9}
 """Weight of each category in RaR's explicit aggregation (arXiv:2507.17746)."""
+WEIGHT = {"essential": 5.0, "important": 4.0, "optional": 2.0, "pitfall": -1.0}
+"""A weight of each category in RaR's data, for criteria without one."""
 PITFALL = "pitfall"
 
 # "Essential Criteria: …". Before "Criteria" any word is a prefix; without "Criteria" only a category is.

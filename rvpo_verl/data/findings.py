@@ -11,6 +11,11 @@ DESCRIPTIONS = {
     "category_misspelled": ("a category is misspelled", "read as the nearest"),
     "category_unknown": (f"a category is none of {', '.join(IMPORTANCE)}", "taken from the weight"),
     "category_missing": ("a criterion has no category in its text", "taken from the weight"),
+    "criterion_of_rule": (
+        "a criterion is checked by a program where it was published",
+        "kept, for the judge",
+    ),
+    "weight_missing": ("a criterion has neither a category nor a weight", "taken as important"),
     "criterion_empty": ("a criterion has no text but its category", "dropped"),
     "criterion_repeated": ("a prompt has the same criterion twice", "only the first kept"),
     "points_doubtful": (

@@ -16,12 +16,15 @@ from rvpo_verl.data.schema import FilledText, Message, Number, Schema, Text, che
 from rvpo_verl.errors import UserError
 
 AXIS = "axis:"
+RULE = "verifier:rule"
+"""Tag of a criterion that its publisher checks by a program."""
 
 
 class HealthBenchCriterion(Schema):
     criterion: FilledText
     points: Number
     tags: list[Text] = Field(default_factory=list)
+    title: Text = ""
 
 
 class HealthBenchRow(Schema):
@@ -32,6 +35,7 @@ class HealthBenchRow(Schema):
     prompt: Annotated[list[Message], Field(min_length=1)]
     rubrics: Annotated[list[HealthBenchCriterion], Field(min_length=1)]
     prompt_id: Text = ""
+    reference_answer: Text = ""
 
 
 class HealthBenchReader(Reader):
@@ -56,13 +60,15 @@ class HealthBenchReader(Reader):
         ]
         prompt = [message.model_dump() for message in row.prompt]
         return self.build_row(
-            prompt, "", split=split, index=index, rubric=rubric, id=row.prompt_id, source=""
+            prompt, row.reference_answer, split=split, index=index, rubric=rubric, id=row.prompt_id, source=""
         )
 
     def _criterion(self, given: HealthBenchCriterion, where: str) -> dict[str, Any]:
         if given.points < 0 and read_wording(given.criterion).polarity == GOOD:
             self.findings.add("points_doubtful", where, given.criterion)
+        if RULE in given.tags:
+            self.findings.add("criterion_of_rule", where, given.criterion)
         axes = [tag.removeprefix(AXIS) for tag in given.tags if tag.startswith(AXIS)]
         weight = 1.0 if self.options.weights is Weights.equal else abs(given.points)
         polarity = BAD if given.points < 0 else GOOD
-        return build_criterion(given.criterion, "", axes[0] if axes else "", weight, polarity)
+        return build_criterion(given.criterion, given.title, axes[0] if axes else "", weight, polarity)

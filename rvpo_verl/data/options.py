@@ -51,6 +51,8 @@ class Options:
     """Polarity by the first words of a pitfall, in lower case."""
     benchmark_as_train: bool = False
     """Whether rows in HealthBench's shape may become a training split."""
+    paths: Mapping[str, tuple[str, ...]] | None = None
+    """Where a row has what, by `published.parse_map`; None: where such rows usually have it."""
 
 
 def parse_openings(written: Iterable[str]) -> dict[str, int]:

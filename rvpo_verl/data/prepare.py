@@ -1,9 +1,11 @@
 """Converts published rows into rows for verl."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rvpo_verl.data import published
 from rvpo_verl.data.duplicates import (
     TRAIN,
     LocatedRow,
@@ -35,19 +37,6 @@ class Prepared:
     findings: Findings
 
 
-def shape_of(data_source: str) -> Shape:
-    """
-    Raises:
-        UserError: not one of `DATASETS`.
-    """
-    if data_source not in DATASETS:
-        raise UserError(
-            f"{data_source!r} is none of {', '.join(DATASETS)}; for other data, give its schema with "
-            "--shape rar or --shape healthbench"
-        )
-    return DATASETS[data_source][0]
-
-
 def sources(
     data_source: str, files: Mapping[Split, Path | None], repository: str | None = None
 ) -> dict[Split, Source]:
@@ -70,20 +59,23 @@ def sources(
 
 
 def prepare(
-    data_source: str, shape: Shape, sources: Mapping[Split, Source], options: Options | None = None
+    data_source: str, shape: Shape | None, sources: Mapping[Split, Source], options: Options | None = None
 ) -> Prepared:
     """Reads every split.
+
+    Args:
+        shape: None for that of a name in `DATASETS`, else the one that the first row looks like.
 
     Raises:
         UserError: a row does not fit its schema, a split comes out empty, or a benchmark is given to train on.
     """
     options = options or Options()
-    if shape is Shape.healthbench and TRAIN in sources and not options.benchmark_as_train:
-        raise UserError(
-            f"{sources[TRAIN].name}: rows in HealthBench's schema are not written as a training split, because "
-            "HealthBench is a benchmark, and training on it makes its score meaningless. Give them with --test "
-            "or --val; for other rows in this schema there is --benchmark-as-train"
-        )
+    known = DATASETS.get(data_source, (None, None))[0]
+    if (shape or known) is Shape.healthbench and options.paths is None and TRAIN in sources:
+        _refuse_benchmark(sources[TRAIN].name, options)
+    if shape is None and known is None:
+        shape, sources = _with_shape(sources, options)
+    shape = shape or known
     findings = Findings()
     reader = READERS[shape](data_source, options, findings)
     drop = options.duplicates is Duplicates.drop
@@ -93,6 +85,14 @@ def prepare(
     for split in rows_read:
         for number, given in sources[split].rows:
             where = f"{sources[split].name}, row {number}"
+            if split == TRAIN and published.is_healthbench(given):
+                _refuse_benchmark(where, options)
+            if options.paths is not None:
+                given = published.mapped(given, options.paths, shape, where)
+            elif known is not None:
+                given = published.read_json_texts(given)
+            else:
+                given = published.in_shape(given, shape)
             row = reader.read(given, where, split, number - 1)
             row = without_repeated_criteria(row, where, findings, drop=drop and split == TRAIN)
             rows_read[split] += 1
@@ -108,6 +108,25 @@ def prepare(
             why = "; ".join(f"{finding.what}: {finding.count}" for finding in findings.by_kind.values())
             raise UserError(f"{sources[split].name}: no row is left for {split} ({why or 'it has none'})")
     return Prepared({split: [row for _, row in rows] for split, rows in splits.items()}, rows_read, findings)
+
+
+def _with_shape(sources: Mapping[Split, Source], options: Options) -> tuple[Shape, dict[Split, Source]]:
+    """What the first row looks like, and the sources with that row."""
+    split, source = next(iter(sources.items()))
+    rows = iter(source.rows)
+    first = list(itertools.islice(rows, 1))
+    mapped = options.paths is not None
+    shape = Shape.healthbench if mapped or not first else published.shape_of(first[0][1])
+    return shape, {**sources, split: Source(source.name, itertools.chain(first, rows))}
+
+
+def _refuse_benchmark(where: str, options: Options) -> None:
+    if not options.benchmark_as_train:
+        raise UserError(
+            f"{where}: rows in HealthBench's schema are not written as a training split, because "
+            "HealthBench is a benchmark, and training on it makes its score meaningless. Give them with --test "
+            "or --val; for other rows in this schema there is --benchmark-as-train"
+        )
 
 
 def inspect_rows(by_file: Mapping[str, Sequence[Row]]) -> tuple[dict[str, list[Row]], Findings]:

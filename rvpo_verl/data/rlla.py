@@ -1,7 +1,7 @@
 """RLLA (ToolRL, arXiv:2504.13958): reads tool-calling rows, and scores their ground truths with the rewards."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, get_args
@@ -51,16 +51,21 @@ def read_rlla(path: Path, split: str = "train") -> list[Row]:
     Raises:
         UserError: no such file, no rows, or one that does not fit; with its number and field.
     """
+    return from_rows(read_rows(path), str(path), split)
+
+
+def from_rows(given: Iterable[tuple[int, Any]], name: str, split: str = "train") -> list[Row]:
+    """The same for numbered rows of a source called `name`."""
     rows = []
-    for number, row in read_rows(path):
-        where = f"{path}, row {number}"
+    for number, row in given:
+        where = f"{name}, row {number}"
         if isinstance(row, dict) and "prompt" not in row and "instruction" in row:
             rows.append(_from_raw(check(RawRllaRow, row, where), split, number - 1))
         else:
             check(RllaRow, row, where)
             rows.append(row)
     if not rows:
-        raise UserError(f"{path} has no rows")
+        raise UserError(f"{name} has no rows")
     return rows
 
 

@@ -25,6 +25,11 @@ IF_TRUE = {GOOD: Text("good", "green"), -GOOD: Text("bad", "red"), None: Text("?
 
 def show(report: Mapping[str, Any], example: Row) -> Iterator[RenderableType]:
     """What `report.report` returned, and one row."""
+    yield from show_statistics(report)
+    yield from show_row(example)
+
+
+def show_statistics(report: Mapping[str, Any]) -> Iterator[RenderableType]:
     splits = report["splits"]
     yield _rows(splits)
     yield _categories(splits)
@@ -40,7 +45,6 @@ def show(report: Mapping[str, Any], example: Row) -> Iterator[RenderableType]:
             ],
         )
     yield show_findings(report["findings"])
-    yield from show_row(example)
 
 
 def _rows(splits: Mapping[str, Any]) -> Table:
@@ -115,7 +119,35 @@ def show_row(row: Row) -> Iterator[RenderableType]:
         messages.append(("reference", _cut(reference)))
     for role, content in messages:
         yield Text.assemble((role, "bold"), ": ", content)
+    yield _criteria(row)
+
+
+def show_preview(row: Row, preview: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """A row whole, and what `preview.previews` returned for it."""
+    info = row.get("extra_info") or {}
+    named = [str(row.get("data_source", "")), str(info.get("split", "")), f"index {info.get('index', '?')}"]
+    yield Text(f"\n{', '.join(filter(None, named))}", "bold")
+    tokens = f", {preview['tokens']} tokens" if preview["tokens"] is not None else ""
+    yield Text(f"\nThe prompt{tokens}:", "bold")
+    yield Text(preview["prompt"])
+    if truth := row["reward_model"]["ground_truth"]:
+        yield Text("\nThe reference:" if preview["kind"] == "rubric" else "\nThe ground truth:", "bold")
+        yield Text(str(truth))
+    if preview["kind"] == "rubric":
+        yield _criteria(row)
+    answers = preview["answers"]
     yield _table(
+        "What answers would score",
+        ("reward", *answers),
+        [
+            (name, *("missing" if of[name] is None else f"{of[name]:.3g}" for of in answers.values()))
+            for name in next(iter(answers.values()))
+        ],
+    )
+
+
+def _criteria(row: Row) -> Table:
+    return _table(
         "",
         ("criterion", "category", "weight", "if true"),
         [

@@ -19,7 +19,6 @@ from inspect_ai.solver import TaskState, generate
 
 from rvpo_verl.errors import UserError
 from rvpo_verl.evaluation.bounded import bounded
-from rvpo_verl.evaluation.scores import UNANSWERED
 
 HUB = {"ifeval": "google/IFEval", "ifbench": "allenai/IFBench_test"}
 MODES = ("strict", "loose")
@@ -113,15 +112,14 @@ def prompt_level_loose() -> Metric:
 def constraints(cut_reasoning: bool = True) -> Scorer:
     """1 if the answer meets all constraints, as it is. A checker that fails is a constraint that is not met.
 
-    So are all where there is no answer (`bounded`), although an empty text would meet some.
+    An empty answer, as that of a refused request (`bounded`), meets none.
     """
     from rvpo_verl.rewards.instructions import instructions
 
     async def score(state: TaskState, target: Target) -> Score:
-        answered = UNANSWERED not in state.metadata
         by_mode = {
             mode: {
-                name: (each.value or 0.0) * answered
+                name: each.value or 0.0
                 for name, each in instructions(
                     state.output.completion, state.metadata, mode=mode, cut_reasoning=cut_reasoning
                 ).items()

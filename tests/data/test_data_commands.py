@@ -123,10 +123,12 @@ def test_healthbench_is_prepared_for_evaluation(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("prepare", "mine"), "'mine' is none of rar-medicine, rar-science, healthbench"),
+        (("prepare", "mine"), "no source for mine: give files"),
+        (("prepare", "rlla"), "rlla: give ToolRL's dataset/rlla_4k/train.parquet"),
+        (("prepare", "mine", "--train", "RAR", "--map", "x=y"), "--map 'x=y': expected NAME=COLUMN"),
         (("prepare", "healthbench"), "no source for healthbench: give files"),
         (("prepare", "healthbench", "--train", "BENCH"), "HealthBench is a benchmark"),
-        (("prepare", "rar-science", "--train", "BENCH"), "row 1, field question: missing or null; found pro"),
+        (("prepare", "rar-science", "--test", "BENCH"), "row 1, field question: missing or null; found pro"),
         (("prepare", "rar-science", "--train", "RAR", "--polarity", "Avoids"), "expected WORDS=good or"),
         (("prepare", "rar-science", "--train", "RAR", "--ambiguous", "error"), "row 1, rubric.3: 'Does not s"),
         (("prepare", "rar-science", "--train", "RAR", "--hub", "x/y"), "give either files or --hub"),
@@ -141,6 +143,45 @@ def test_what_cannot_be_done_is_one_message(files, tmp_path, arguments, message)
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("answer", "written"), [("y\n", True), ("n\n", False), (None, True)])
+def test_a_map_is_shown_before_anything_is_written(tmp_path, answer, written):
+    file = write(tmp_path / "mine.jsonl", [{"q": "How much?", "checks": [{"t": "States 5 mg.", "n": -2}]}])
+    arguments = (
+        "data",
+        "prepare",
+        "mine",
+        "--train",
+        file,
+        "--map",
+        "prompt=q,criterion=checks.t,weight=checks.n",
+    )
+    more = ("--yes",) if answer is None else ()
+    result = CliRunner().invoke(app, [*map(str, (*arguments, "--out", tmp_path / "x", *more))], input=answer)
+    assert "States5mg.2bad" in squeezed(result.stdout).replace("│", "")
+    assert (tmp_path / "x/train.parquet").exists() is written
+    assert result.exit_code == (0 if written else 1)
+
+
+def test_rlla_is_prepared_by_split(tmp_path):
+    rows = tasks.generate(3, 0, "train")
+    write_parquet(rows, tmp_path / "rlla.parquet")
+    result = invoke("prepare", "rlla", "--train", tmp_path / "rlla.parquet", "--out", tmp_path / "x")
+    assert result.exit_code == 0, result.stderr
+    assert read_rlla(tmp_path / "x/train.parquet") == rows
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+@pytest.mark.parametrize(
+    ("value", "said"), [({"data": [rar()]}, "its 'data' is a list"), (rar(), "is a single JSON object")]
+)
+def test_a_pretty_printed_object_is_said_to_be_that(tmp_path, suffix, value, said):
+    file = tmp_path / f"rows.{suffix}"
+    file.write_text(json.dumps(value, indent=2))
+    result = invoke("prepare", "mine", "--train", file)
+    assert result.exit_code == 2
+    assert said in result.stderr
 
 
 def test_nothing_is_written_if_one_split_does_not_fit(files, tmp_path):

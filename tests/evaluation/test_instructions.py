@@ -16,7 +16,7 @@ from inspect_ai.scorer import SampleScore, Target
 from inspect_ai.solver import TaskState
 
 from rvpo_verl.evaluation import instructions
-from rvpo_verl.evaluation.scores import UNANSWERED, sample_scores
+from rvpo_verl.evaluation.scores import sample_scores
 from rvpo_verl.rewards.instructions import resources
 
 pytestmark = pytest.mark.skipif(
@@ -98,14 +98,10 @@ def test_a_row_in_another_form_is_refused_with_its_number(tmp_path):
 
 
 def test_no_answer_meets_no_constraint(tmp_path):
-    """Of an empty text "no comma" is true."""
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(ROWS[1]))
     task = instructions.ifeval(data=str(path))
     (sample,) = task.dataset
-    for reason, value in ((None, 1.0), ("the prompt is longer than the model's context", 0.0)):
-        metadata = sample.metadata | ({UNANSWERED: reason} if reason else {})
-        output = ModelOutput.from_content("m", "")
-        state = TaskState("model", sample.id, 1, sample.input, [], output=output, metadata=metadata)
-        score = asyncio.run(task.scorer[0](state, Target("")))
-        assert (score.value, score.metadata["loose"]) == (value, {"punctuation:no_comma/1": value})
+    output = ModelOutput.from_content("m", "")
+    state = TaskState("m", sample.id, 1, sample.input, [], output=output, metadata=sample.metadata)
+    assert asyncio.run(task.scorer[0](state, Target(""))).value == 0.0

@@ -39,12 +39,12 @@ class Script:
     finish_reason: str = "stop"
     status: int | None = None
     """HTTP status of every response instead of completions."""
-    refuse: dict[str, list[Any]] = field(default_factory=dict)
-    """HTTP status and message for questions that contain a text."""
     per_second: int | None = None
     """Calls that are answered within any second; others get HTTP 429."""
     away: tuple[float, float] | None = None
     """Seconds since the first call, from and to which every call gets HTTP 503."""
+    refuse: dict[str, list[Any]] = field(default_factory=dict)
+    """HTTP status and message for questions that contain a text."""
     hang_after: int | None = None
     """Number of calls after which it no longer answers."""
     model: str = "judge"
