@@ -114,7 +114,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     steps = np.asarray(p_values)[order] * np.arange(len(order), 0, -1)
     corrected = np.empty(len(order))
     corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps))
-    return corrected.tolist()
+    values: list[float] = corrected.tolist()
+    return values
 
 
 def _p_value(differences_R: Values) -> float:
