@@ -19,9 +19,12 @@ METRICS = {
     "NAME/failed_alone": "share of answers, 0 to 1, on which it failed because of what they say, though not on the "
     "others of their groups; above 0.02 the policy may be learning to make a judge fail",
     "NAME/disagreement": "mean disagreement between repeated votes of a judge, or between judges, 0 to 1",
-    "NAME/calls": "calls of a judge in the batch; `retries` of them were not the first on their question",
-    "NAME/tokens_in": "tokens that a judge read in the batch; `tokens_out` are those that it wrote",
-    "NAME/latency_p50": "median seconds of a call of a judge, once it is sent; `latency_p95` is the 95th percentile",
+    "NAME/calls": "calls of a judge in the batch",
+    "NAME/retries": "those of them that were not the first on their question",
+    "NAME/tokens_in": "tokens that a judge read in the batch",
+    "NAME/tokens_out": "tokens that it wrote",
+    "NAME/latency_p50": "median seconds of a call of a judge, once it is sent",
+    "NAME/latency_p95": "95th percentile of them",
     "NAME/constant_groups": "share of groups in which it does not vary and so teaches nothing, 0 to 1; near 1 for a "
     "hard reward means that it is not discovered: lower k, or a larger group",
     "NAME/bottleneck": "share of responses where it is the lowest Z, 0 to 1. Jumping from reward to reward between "

@@ -13,8 +13,9 @@ import random
 import resource
 import sys
 import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import ray
 import typer
@@ -25,35 +26,39 @@ from rvpo_verl.judge import prompt
 from rvpo_verl.judge.verdict import read_verdicts, response_format
 from rvpo_verl.rewards.rubric import rubric
 from rvpo_verl.rewards.score import Score
-from rvpo_verl.rubric import read_rubric
+from rvpo_verl.rubric import Criterion, read_rubric
 from tests.support.scripted_judge import scripted_judge
+
+Scorer = Callable[..., Awaitable[Mapping[Any, Any]]]
+"""Called as the reward `rubric` is."""
 
 
 class Worker:
     """A reward worker of verl: Ray actor, in whose event loop responses are scored."""
 
-    def __init__(self, judge, peer, workers, criteria):
+    def __init__(self, judge: dict[str, Any], peer: bool, workers: int, criteria: int):
         self.rows = [{"criterion": f"Mentions finding number {number}."} for number in range(criteria)]
         self.judge, self.workers = judge, workers
-        self.score = _peer(judge, workers) if peer else rubric
+        self.score: Scorer = _peer(judge, workers) if peer else rubric
 
-    async def one(self, answer):
+    async def one(self, answer: str) -> Mapping[Any, Any]:
         messages = [{"role": "user", "content": "A patient presents with a cough. " * 10}]
         return await self.score(
             answer, messages, {"rubric": self.rows}, reward_workers=self.workers, judge=self.judge
         )
 
-    async def all(self, answers):
+    async def all(self, answers: Sequence[str]) -> tuple[int, int, int, float]:
         """Failed verdicts, growth of the memory, its peak, seconds of the processor."""
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         cpu = time.process_time()
         batch = await asyncio.gather(*map(self.one, answers))
-        failed = sum(score.value is None for one in batch for score in one.values())
+        scores = (each for one in batch for each in one.values())
+        failed = sum(isinstance(each, Score) and each.value is None for each in scores)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return failed, peak - before, peak, time.process_time() - cpu
 
 
-def _peer(judge, workers):
+def _peer(judge: dict[str, Any], workers: int) -> Scorer:
     """The same calls through the openai client, under a semaphore."""
     import openai
 
@@ -67,11 +72,14 @@ def _peer(judge, workers):
     )
     slots = asyncio.Semaphore(share)
 
-    async def score(answer, messages, extra_info, **_):
+    async def score(
+        answer: str, messages: list[dict[str, Any]], extra_info: dict[str, Any], **_: Any
+    ) -> dict[int, Score]:
         subject = prompt.subject(messages, answer, len(answer) + 100)
 
-        async def one(criterion):
+        async def one(criterion: Criterion) -> Score:
             asked = {"1": criterion}
+            form: Any = response_format(asked, "schema")["response_format"]
             async with slots:
                 completion = await client.chat.completions.create(
                     model="judge",
@@ -81,26 +89,36 @@ def _peer(judge, workers):
                     ],
                     temperature=0.0,
                     max_tokens=1024,
-                    response_format=response_format(asked),
+                    response_format=form,
                 )
-            return Score(read_verdicts(completion.choices[0].message.content, asked)["1"])
+            return Score(read_verdicts(completion.choices[0].message.content or "", asked)["1"])
 
         return dict(enumerate(await asyncio.gather(*map(one, read_rubric(extra_info)))))
 
     return score
 
 
-def measure(peer=False, *, responses, criteria, latency, limit, workers, chars, calls):
+def measure(
+    peer: bool = False,
+    *,
+    responses: int,
+    criteria: int,
+    latency: float,
+    limit: int,
+    workers: int,
+    chars: int,
+    calls: str,
+) -> dict[str, Any]:
     per_call = 1 if calls == "criterion" else criteria
     always = json.dumps({str(n + 1): True for n in range(per_call)})
     with scripted_judge(latency=latency, always=always) as server:
         endpoint = {"base_url": server.base_url, "model": "judge"}
         judge = {"endpoints": [endpoint], "limit": limit, "calls": calls}
-        actor = ray.remote(Worker).options(num_cpus=0)
+        actor: Any = ray.remote(Worker).options(num_cpus=0)
         actors = [actor.remote(judge, peer, workers, criteria) for _ in range(workers)]
         ray.get([one.all.remote(["warm-up"] * 16) for one in actors])
         chosen = random.Random(0).choices(range(workers), k=responses)
-        answers = [[] for _ in actors]
+        answers: list[list[str]] = [[] for _ in actors]
         for index, worker in enumerate(chosen):
             answers[worker].append(f"{index} ".ljust(chars, "x"))
         started = time.monotonic()
@@ -133,7 +151,7 @@ def main(
     calls: str = "criterion",
     peer: Annotated[bool, typer.Option(help="Also through the openai client.")] = False,
 ) -> None:
-    given = {name: value for name, value in locals().items() if name != "peer"}
+    given: dict[str, Any] = {name: value for name, value in locals().items() if name != "peer"}
     ray.init(
         address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False
     )

@@ -301,12 +301,13 @@ def test_plot_draws_and_says_what_is_wrong_with_a_log(tmp_path):
 
 def test_demo_passes_its_options_on(monkeypatch, tmp_path):
     from rvpo_verl.cpu import demo
+    from rvpo_verl.cpu.launch import LauncherError
 
     given = {}
 
     def stop(**options):
         given.update(options)
-        raise demo.LauncherError("no training in this test")
+        raise LauncherError("no training in this test")
 
     monkeypatch.setattr(demo, "run_demo", stop)
     result = invoke("demo", "--estimator", "gdpo", "--steps", 3, "--out", tmp_path / "x")

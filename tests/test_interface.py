@@ -9,14 +9,26 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import torch
 from sphinx.pycode import ModuleAnalyzer
+
+from rvpo_verl.config import RewardsConfig, RewardSpec
+from rvpo_verl.core import RewardBatch, Schedule, Settings, compute
+from rvpo_verl.core.monitor import WINDOW, Monitor
+from rvpo_verl.judge.figures import Figures
+from rvpo_verl.metrics import METRICS
+from rvpo_verl.rewards.cost import cost_metrics
+from rvpo_verl.rewards.failures import scoring_metrics
+from rvpo_verl.rewards.uneven import uneven_failures
+from rvpo_verl.rewards.vector import RewardVector
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "api.md").read_text()
 MODULES = re.findall(r"automodule:: (\S+)", PAGE)
 NAMES = [(module, name) for module in MODULES for name in importlib.import_module(module).__all__]
-SHAPES = set(
-    re.search(r"give the shape of a tensor: (.+?)\.", PAGE, re.DOTALL)[1].replace("\n", " ").split(", ")
+LETTERS = set(
+    re.findall(r"\b([A-Z]) [a-z]+", PAGE[PAGE.index("Suffixes of names") :].partition("Errors that")[0])
 )
+"""Letters of shapes that the page explains."""
 TIMES = re.compile(r"timeout|deadline|_s$|seconds")
 COUNTS = re.compile(r"(^|_)(step|steps|over|freq)$")
 
@@ -38,52 +50,42 @@ def fields_of(owner):
             )
 
 
-def methods_of(owner):
-    """(name, function) of the public methods and properties that the class defines."""
-    for name, value in vars(owner).items():
-        function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
-        if inspect.isfunction(function) and name[0] != "_" and not hasattr(value, "decorator_info"):
-            yield name, function
+def function_of(member):
+    """What a method, a class method or a property of any kind runs; None for anything else."""
+    for wrapped in ("fget", "func", "__func__"):
+        member = getattr(member, wrapped, member)
+    return member if inspect.isfunction(member) else None
 
 
 def functions():
-    """(full name, function, docstring) of every public function and method."""
+    """(full name, function, docstring) of every public function, method and property that is written in the package."""
     for module, name in NAMES:
         value = getattr(importlib.import_module(module), name)
         if inspect.isfunction(value):
-            yield f"{module}.{name}", value, inspect.getdoc(value) or ""
-        elif inspect.isclass(value):
-            for method, function in methods_of(value):
-                yield f"{module}.{name}.{method}", function, inspect.getdoc(function) or ""
-            if (
-                "__init__" in vars(value)
-                and inspect.isfunction(value.__init__)
-                and "__init__" in value.__init__.__qualname__
-            ):
-                yield (
-                    f"{module}.{name}.__init__",
-                    value.__init__,
-                    f"{value.__doc__}\n{inspect.getdoc(value.__init__) or ''}",
-                )
+            yield f"{module}.{name}", value, inspect.getdoc(value)
+        for member, method in vars(value).items() if inspect.isclass(value) else ():
+            function = function_of(method)
+            written = function is not None and function.__code__.co_filename == inspect.getsourcefile(value)
+            if written and (member[0] != "_" or member in ("__init__", "__call__")):
+                yield f"{module}.{name}.{member}", function, inspect.getdoc(function)
 
 
-FUNCTIONS = [
-    case
-    for case in functions()
-    if case[1].__code__.co_filename != "<string>" and "pydantic" not in case[1].__module__
-]
+FUNCTIONS = list(functions())
 
 
-def raised(function):
-    """Names of the exceptions that the body of a function raises itself."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    for node in ast.walk(tree):
+def raised(function, private=()):
+    """Names of the exceptions that a function raises itself, or through private functions of its module."""
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
         if (
             isinstance(node, ast.Raise)
             and isinstance(node.exc, ast.Call)
             and isinstance(node.exc.func, ast.Name)
         ):
             yield node.exc.func.id
+        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        helper = inspect.unwrap(function.__globals__.get(called)) if called.startswith("_") else None
+        if inspect.isfunction(helper) and helper.__module__ == function.__module__ and called not in private:
+            yield from raised(helper, (*private, called))
 
 
 @pytest.mark.parametrize(("module", "name"), NAMES, ids=lambda value: value)
@@ -112,24 +114,37 @@ def test_every_field_is_documented_with_its_unit(module, name):
         if COUNTS.search(field):
             assert "step" in doc.lower(), f"{owner.__name__}.{field} counts steps: {doc}"
         for letter in re.findall(r"_([A-Z]+)$", field)[:1]:
-            assert set(letter) <= {shape[0] for shape in SHAPES}, (
-                f"{field}: a shape that the page does not explain"
-            )
+            assert set(letter) <= LETTERS, f"{field}: a shape that the page does not explain"
 
 
 @pytest.mark.parametrize(("name", "function", "doc"), FUNCTIONS, ids=[case[0] for case in FUNCTIONS])
 def test_every_public_function_says_what_it_takes_and_raises(name, function, doc):
-    assert doc.strip(), "no docstring"
+    assert doc, "no docstring"
     for error in raised(function):
         assert re.search(rf"Raises:.*\b{error}:", doc, re.DOTALL), f"it raises {error} and does not say so"
     for argument in inspect.signature(function).parameters:
         if TIMES.search(argument):
             assert re.search(rf"{argument}: .*second", doc), f"{argument} is a time"
         for letters in re.findall(r"_([A-Z]+)$", argument):
-            assert set(letters) <= {shape[0] for shape in SHAPES}, (
-                f"{argument}: a shape that the page does not explain"
-            )
+            assert set(letters) <= LETTERS, f"{argument}: a shape that the page does not explain"
 
 
 def test_there_is_something_to_check():
-    assert len(NAMES) > 40 and len(FUNCTIONS) > 20
+    assert len(NAMES) > 40 and len(FUNCTIONS) > 30
+
+
+def test_every_metric_that_is_logged_is_documented_and_no_other():
+    rewards = RewardsConfig(rewards={"a": RewardSpec(), "b": RewardSpec()})
+    vectors = [RewardVector({"a": step % 2, "b": step % 3}, disagreements={"a": 0.1}) for step in range(8)]
+    vectors[0] = RewardVector({"a": None, "b": 1.0}, failures={"a": "refusal: no answer"})
+    batch = RewardBatch.from_vectors(vectors, [0, 0, 0, 0, 1, 1, 1, 1], torch.ones(8))
+    settings = Settings(weights={"a": Schedule("linear", 1.0, 2.0)})
+    metrics = compute(batch, settings, step=1, total_steps=10).metrics
+    monitor = Monitor()
+    for _ in range(WINDOW):
+        flags, _lines = monitor.observe(metrics)
+    costs = cost_metrics([RewardVector({"a": 1.0}, figures={"a": vars(Figures(latency=[0.5]))})])
+    uneven, _warnings = uneven_failures(vectors, [0] * len(vectors))
+    logged = metrics | flags | scoring_metrics(vectors, rewards) | costs | uneven
+    names = {re.sub("/(a|b)/", "/NAME/", name).replace("refusal", "CAUSE") for name in logged}
+    assert names == {f"rvpo/{name}" for name in METRICS}

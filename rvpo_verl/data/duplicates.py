@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from rvpo_verl.data.findings import KEPT, Findings
 from rvpo_verl.data.rows import Row, rubric
 
-TRAIN = "train"
+TRAIN: Final = "train"
+Name = TypeVar("Name", bound=str)
+"""Of a split or a file."""
 LocatedRow = tuple[str, Row]
 """A row, after the file and number it has in messages."""
 
@@ -32,15 +34,17 @@ def without_repeated_criteria(row: Row, where: str, findings: Findings, *, drop:
 
 
 def without_repeated_prompts(
-    splits: Mapping[str, list[LocatedRow]], findings: Findings, *, drop: bool
-) -> dict[str, list[LocatedRow]]:
+    splits: Mapping[Name, list[LocatedRow]], findings: Findings, *, drop: bool
+) -> dict[Name, list[LocatedRow]]:
     """Removes repeated prompts, and those that val or test has too, from the training split.
 
     The other splits keep all rows, so that figures on them compare with published ones.
     """
-    prompts = {split: {prompt_key(row) for _, row in rows} for split, rows in splits.items()}
+    prompts: dict[str, set[str]] = {
+        split: {prompt_key(row) for _, row in rows} for split, rows in splits.items()
+    }
     evaluated = {split: keys for split, keys in prompts.items() if split != TRAIN}
-    kept: dict[str, list[LocatedRow]] = {}
+    kept: dict[Name, list[LocatedRow]] = {}
     for split, rows in splits.items():
         drop_here = drop and split == TRAIN
         seen: set[str] = set()

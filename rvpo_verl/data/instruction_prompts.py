@@ -153,7 +153,8 @@ def draw_row(prompts: Prompts, seed: int, number: int) -> dict[str, Any]:
 
 
 def _description(constraint: Constraint) -> str:
-    return checker(constraint.kind, constraint.arguments).build_description(**constraint.arguments)
+    text: str = checker(constraint.kind, constraint.arguments).build_description(**constraint.arguments)
+    return text
 
 
 _LETTER_CASE = {"change_case:english_capital", "change_case:english_lowercase"}

@@ -14,7 +14,7 @@ from rvpo_verl.data.duplicates import prompt_key
 from rvpo_verl.data.findings import Findings
 from rvpo_verl.data.instruction_prompts import Prompts, draw_row
 from rvpo_verl.errors import ConfigError, UserError
-from rvpo_verl.rewards.instructions import build
+from rvpo_verl.rewards.instructions.checks import build
 from rvpo_verl.rewards.instructions.rows import SHAPE, read_constraints
 
 Row = dict[str, Any]

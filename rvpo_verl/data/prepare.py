@@ -73,26 +73,26 @@ def prepare(
     known = DATASETS.get(data_source, (None, None))[0]
     if (shape or known) is Shape.healthbench and options.paths is None and TRAIN in sources:
         _refuse_benchmark(sources[TRAIN].name, options)
-    if shape is None and known is None:
-        shape, sources = _with_shape(sources, options)
-    shape = shape or known
+    chosen = shape or known
+    if chosen is None:
+        chosen, sources = _with_shape(sources, options)
     findings = Findings()
-    reader = READERS[shape](data_source, options, findings)
+    reader = READERS[chosen](data_source, options, findings)
     drop = options.duplicates is Duplicates.drop
 
-    rows_read = dict.fromkeys((split for split in SPLITS if split in sources), 0)
-    splits: dict[str, list[LocatedRow]] = {split: [] for split in rows_read}
+    rows_read: dict[Split, int] = dict.fromkeys((split for split in SPLITS if split in sources), 0)
+    splits: dict[Split, list[LocatedRow]] = {split: [] for split in rows_read}
     for split in rows_read:
         for number, given in sources[split].rows:
             where = f"{sources[split].name}, row {number}"
             if split == TRAIN and published.is_healthbench(given):
                 _refuse_benchmark(where, options)
             if options.paths is not None:
-                given = published.mapped(given, options.paths, shape, where)
+                given = published.mapped(given, options.paths, chosen, where)
             elif known is not None:
                 given = published.read_json_texts(given)
             else:
-                given = published.in_shape(given, shape)
+                given = published.in_shape(given, chosen)
             row = reader.read(given, where, split, number - 1)
             row = without_repeated_criteria(row, where, findings, drop=drop and split == TRAIN)
             rows_read[split] += 1
@@ -107,7 +107,11 @@ def prepare(
         if not rows:
             why = "; ".join(f"{finding.what}: {finding.count}" for finding in findings.by_kind.values())
             raise UserError(f"{sources[split].name}: no row is left for {split} ({why or 'it has none'})")
-    return Prepared({split: [row for _, row in rows] for split, rows in splits.items()}, rows_read, findings)
+    return Prepared(
+        {split: [row for _, row in rows] for split, rows in splits.items()},
+        {split: count for split, count in rows_read.items()},
+        findings,
+    )
 
 
 def _with_shape(sources: Mapping[Split, Source], options: Options) -> tuple[Shape, dict[Split, Source]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from rvpo_verl import files
 from rvpo_verl.data.rows import Row
@@ -51,7 +51,8 @@ def _prompt(row: Row, model: str | None) -> dict[str, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)
         messages = [{name: each[name] for name in ("role", "content")} for each in row["prompt"]]
-        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        text = cast(str, rendered)  # not tokenized
     except (OSError, ValueError) as error:
         raise UserError(f"--model {model}: its tokenizer or chat template cannot be used: {error}") from None
     return {"prompt": text, "tokens": len(tokenizer(text, add_special_tokens=False)["input_ids"])}

@@ -80,7 +80,8 @@ def _from_raw(raw: RawRllaRow, split: str, index: int) -> Row:
 
 
 def ground_truth(row: Row) -> str:
-    return row["reward_model"]["ground_truth"]
+    truth: str = row["reward_model"]["ground_truth"]
+    return truth
 
 
 @dataclass
@@ -129,9 +130,10 @@ def check_rlla(rows: Sequence[Row], mode: Mode = "robust", drop_unoffered: bool 
                 unoffered[number] = foreign
                 handled = "dropped" if drop_unoffered else None
                 findings.add("unoffered", where, ", ".join(foreign), handled=handled)
-        if correctness[mode] is not None and not (drop_unoffered and number in unoffered):
+        score = correctness[mode]
+        if score is not None and not (drop_unoffered and number in unoffered):
             usable.append(row)
-            _add_imperfect(truth, correctness[mode], where, mode, findings)
+            _add_imperfect(truth, score, where, mode, findings)
         has = [part for part, tag in (("tool call", OPEN), ("response", "<response>")) if tag in answer]
         parts[" and ".join(has) or "neither"] += 1
         if (key := prompt_key(row)) in seen:

@@ -108,4 +108,5 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
 
 
 def rubric(row: Row) -> list[dict[str, Any]]:
-    return row["extra_info"]["rubric"]
+    criteria: list[dict[str, Any]] = row["extra_info"]["rubric"]
+    return criteria

@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
@@ -70,21 +70,26 @@ def bfcl_task(data: Path | None, categories: str | list[str] | None) -> Task:
     chosen = categories.split(",") if isinstance(categories, str) else categories or v3()
     samples = list(published(categories=chosen).dataset if data is None else _samples(data, chosen))
     for sample in samples:
-        for call in sample.metadata.get("parsed_ground_truth", ()):
+        metadata = _metadata(sample)
+        for call in metadata.get("parsed_ground_truth", ()):
             for name, parameters in call.items():
                 call[name] = {key: _literals(values) for key, values in parameters.items()}
         if sample.id in DEFECTS:
-            sample.metadata[UNANSWERABLE] = DEFECTS[sample.id]
-    multi_turn_solver._make_recording_tool = copying_tool
+            metadata[UNANSWERABLE] = DEFECTS[sample.id]
+    multi_turn_solver._make_recording_tool = copying_tool  # type: ignore[assignment]  # takes the same, by position
     dataset = MemoryDataset(_mixed(samples), name="BFCL", location=str(data) if data else None)
     return Task(dataset=dataset, solver=bounded(bfcl_solver()), scorer=scorer_of_answers())
+
+
+def _metadata(sample: Sample) -> dict[str, Any]:
+    return cast("dict[str, Any]", sample.metadata)  # every row of BFCL has some
 
 
 def _mixed(samples: Iterable[Sample]) -> list[Sample]:
     """One of each category in turn, so that the first few rows, which a limit takes, are of all categories."""
     by_category: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
-        by_category[sample.metadata["category_name"]].append(sample)
+        by_category[_metadata(sample)["category_name"]].append(sample)
     rounds = itertools.zip_longest(*by_category.values())
     return [sample for one_of_each in rounds for sample in one_of_each if sample is not None]
 
@@ -101,7 +106,7 @@ def _mixed(samples: Iterable[Sample]) -> list[Sample]:
 def scorer_of_answers() -> Scorer:
     score_of_answer = bfcl_scorer()
 
-    async def score(state: TaskState, target: Target) -> Score:
+    async def score(state: TaskState, target: Target) -> Score | None:
         reason = state.metadata.get(UNANSWERED)
         return (
             Score(value=0, answer="", explanation=reason) if reason else await score_of_answer(state, target)
@@ -179,7 +184,7 @@ def _samples(folder: Path, categories: list[str]) -> Iterator[Sample]:
     sources = _sources(folder)
     for name in categories:
         category = known.CATEGORIES[name]
-        files = [
+        files: list[str | Path | None] = [
             category.filename,
             category.ground_truth_filename if category.has_ground_truth_file else None,
         ]

@@ -45,6 +45,8 @@ def compare_logs(
 ) -> list[Comparison]:
     """One comparison per task that all paths have; a single path is compared with nothing.
 
+    A task without a score is left out with a warning, so that it hides no other's.
+
     Raises:
         UserError: no path, no task or no sample in common, or a log that cannot be read.
     """
@@ -56,10 +58,17 @@ def compare_logs(
         described = "; ".join(f"{path}: {', '.join(logs)}" for path, logs in zip(paths, found, strict=True))
         raise UserError(f"the logs have no task in common: {described}")
     names = labels(paths)
-    return [
-        compare([read_result(logs[task]) for logs in found], names, resamples=resamples, seed=seed)
-        for task in tasks
-    ]
+    comparisons, left_out = [], []
+    for task in tasks:
+        try:
+            results = [read_result(logs[task]) for logs in found]
+            comparisons.append(compare(results, names, resamples=resamples, seed=seed))
+        except UserError as error:
+            left_out.append(str(error))
+    if not comparisons:
+        raise UserError("; ".join(left_out))
+    comparisons[0].warnings.extend(f"a task is left out: {reason}" for reason in left_out)
+    return comparisons
 
 
 def compare(

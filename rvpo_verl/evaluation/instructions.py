@@ -10,7 +10,7 @@ constraints of its prompt. The others are metrics of the task, and groups of `rv
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample, hf_dataset
@@ -21,7 +21,7 @@ from rvpo_verl.errors import UserError
 from rvpo_verl.evaluation.bounded import bounded
 
 HUB = {"ifeval": "google/IFEval", "ifbench": "allenai/IFBench_test"}
-MODES = ("strict", "loose")
+MODES: tuple[Literal["strict", "loose"], ...] = ("strict", "loose")
 
 
 def _task(name: str) -> Callable[..., Task]:

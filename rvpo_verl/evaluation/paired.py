@@ -49,12 +49,14 @@ class Compared:
 
 
 def mean(values: Values) -> Values:
-    return values.mean(axis=-1)
+    means: Values = values.mean(axis=-1)
+    return means
 
 
 def clipped_mean(values: Values) -> Values:
     """HealthBench's score: the mean over samples, some of which may be negative, clipped to 0 to 1."""
-    return np.clip(values.mean(axis=-1), 0.0, 1.0)
+    clipped: Values = np.clip(values.mean(axis=-1), 0.0, 1.0)
+    return clipped
 
 
 def compare(
@@ -112,7 +114,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     steps = np.asarray(p_values)[order] * np.arange(len(order), 0, -1)
     corrected = np.empty(len(order))
     corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps))
-    return corrected.tolist()
+    values: list[float] = corrected.tolist()
+    return values
 
 
 def _p_value(differences_R: Values) -> float:

@@ -6,7 +6,7 @@ failed. It wraps `openai-api/policy/MODEL`, whose connection, retries and creden
 """
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from inspect_ai.model import (
     ChatMessage,
@@ -54,8 +54,11 @@ class PolicyAPI(ModelAPI):
         tools: list[ToolInfo],
         tool_choice: ToolChoice,
         config: GenerateConfig,
-    ) -> ModelOutput | tuple[ModelOutput | Exception, ModelCall]:
-        output, call = await self.endpoint.generate(input, tools, tool_choice, config)
+    ) -> tuple[ModelOutput | Exception, ModelCall]:
+        output, call = cast(  # the wrapped provider returns both
+            "tuple[ModelOutput | Exception, ModelCall]",
+            await self.endpoint.generate(input, tools, tool_choice, config),
+        )
         if call.error:
             # Some refusals are recognized by inspect, which makes the server's message the answer.
             reason = refusal(output) if isinstance(output, Exception) else output.stop_reason

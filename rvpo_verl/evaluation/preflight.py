@@ -71,9 +71,10 @@ def served(role: str, environment: Mapping[str, str]) -> str:
     if model and model not in models:
         raise UserError(f"{role}_MODEL={model}: {address} serves {', '.join(models)}")
     model = model or models[0]
-    question = [{"role": "user", "content": "Say yes."}]
     try:
-        client.chat.completions.create(model=model, messages=question, max_completion_tokens=1)
+        client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": "Say yes."}], max_completion_tokens=1
+        )
     except OpenAIError as error:
         raise UserError(
             f"{role}_BASE_URL={address}: {_describe(error)} when asking {model} a question. Expected a chat model; a "

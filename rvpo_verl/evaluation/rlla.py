@@ -3,6 +3,7 @@
 The server must not parse tool calls or thoughts itself: serve without `--tool-call-parser` and `--reasoning-parser`.
 """
 
+from typing import Any
 from uuid import uuid4
 
 from inspect_ai.model import (
@@ -36,7 +37,7 @@ class RllaAPI(PolicyAPI):
         tools: list[ToolInfo],
         tool_choice: ToolChoice,
         config: GenerateConfig,
-    ) -> ModelOutput | tuple[ModelOutput | Exception, ModelCall]:
+    ) -> tuple[ModelOutput | Exception, ModelCall]:
         instructions = [message.text for message in input if message.role == "system"]
         prompt: list[ChatMessage] = [
             ChatMessageSystem(content=system_prompt(tools, instructions)),
@@ -45,7 +46,8 @@ class RllaAPI(PolicyAPI):
         output, call = await super().generate(prompt, [], "none", config)
         if isinstance(output, ModelOutput) and not call.error:
             # The raw response, because inspect moves a thought out of the message's text.
-            answers = sorted(call.response["choices"], key=lambda answer: answer["index"])
+            response: Any = call.response
+            answers = sorted(response["choices"], key=lambda answer: answer["index"])
             texts = [answer["message"]["content"] or "" for answer in answers]
             output.choices = list(map(_with_calls, output.choices, texts))
         return output, call

@@ -62,7 +62,7 @@ def system_prompt(tools: Sequence[ToolInfo], instructions: Iterable[str] = ()) -
 
 def _parameters(parameters: ToolParams) -> dict[str, object]:
     """Description, type and default ("" if there is none) of each, then the rest of its schema."""
-    described = {}
+    described: dict[str, object] = {}
     for name, parameter in parameters.properties.items():
         schema = parameter.model_dump(exclude_none=True)
         kind = schema.pop("type", "any")
@@ -78,10 +78,11 @@ def _parameters(parameters: ToolParams) -> dict[str, object]:
 
 def user_prompt(messages: Sequence[ChatMessage]) -> str:
     """The dialogue: the user's turns, and the model's answers, each followed by the results of its calls."""
-    turns = []
+    turns: list[str] = []
     for role, group in groupby(messages, key=lambda message: message.role):
         if role == "tool":
-            results = json.dumps([_result(message) for message in group], ensure_ascii=False)
+            of_calls = [_result(message) for message in group if isinstance(message, ChatMessageTool)]
+            results = json.dumps(of_calls, ensure_ascii=False)
             turns[-1:] = ["\n".join([*turns[-1:], f"<obs> {results} </obs>"])]
         elif role == "user":
             turns += [f"<user> {message.text.strip()} </user>" for message in group]

@@ -45,19 +45,19 @@ def sample_scores(sample: "EvalSample") -> SampleScores | None:
         return None
     metadata = sample.metadata or {}
     return replace(
-        _scores(sample, metadata),
+        _scores(sample.id, sample.scores, metadata),
         unanswered=metadata.get(UNANSWERED),
         unanswerable=metadata.get(UNANSWERABLE),
     )
 
 
-def _scores(sample: "EvalSample", metadata: Mapping[str, Any]) -> SampleScores:
-    name, score = next(iter(sample.scores.items()))
+def _scores(row: int | str, scores: Mapping[str, "Score"], metadata: Mapping[str, Any]) -> SampleScores:
+    name, score = next(iter(scores.items()))
     if isinstance(score.value, Mapping) and HEALTHBENCH in score.value:
-        return _healthbench(score, metadata)
+        return _healthbench(score.value[HEALTHBENCH], score, metadata)
     if isinstance(score.value, Mapping | Sequence) and not isinstance(score.value, str):
         raise UserError(
-            f"sample {sample.id}: the score {name!r} has several values, {str(score.value)[:200]}; known are "
+            f"sample {row}: the score {name!r} has several values, {str(score.value)[:200]}; known are "
             "HealthBench's, and scores of one value"
         )
     from inspect_ai.scorer import value_to_float
@@ -70,7 +70,7 @@ def _scores(sample: "EvalSample", metadata: Mapping[str, Any]) -> SampleScores:
     return SampleScores(groups)
 
 
-def _healthbench(score: "Score", metadata: Mapping[str, Any]) -> SampleScores:
+def _healthbench(overall: Any, score: "Score", metadata: Mapping[str, Any]) -> SampleScores:
     """HealthBench's definition for every group of criteria: points met over points possible, which may be negative.
 
     An axis has the criteria tagged with it, a theme all criteria of a sample. inspect-evals' own scores by axis are
@@ -85,7 +85,7 @@ def _healthbench(score: "Score", metadata: Mapping[str, Any]) -> SampleScores:
             kind, _, name = tag.partition(":")
             if kind in ("axis", "theme"):
                 by_group[kind, name].append(criterion)
-    groups = {("", OVERALL): float(score.value[HEALTHBENCH])}
+    groups = {("", OVERALL): float(overall)}
     groups |= {
         group: value for group, members in by_group.items() if (value := points_met(members)) is not None
     }

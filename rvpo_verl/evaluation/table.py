@@ -75,14 +75,14 @@ def _columns(comparison: Comparison) -> list[str]:
 
 
 def _lines(comparison: Comparison, row: Row, name: str | None) -> Iterator[list[str]]:
-    name = [name or f"{row.kind} {row.name}".strip().replace("_", " "), str(row.compared.samples)]
+    first = [name or f"{row.kind} {row.name}".strip().replace("_", " "), str(row.compared.samples)]
     differences = [_bracketed(each.interval, "+.3f") for each in row.compared.differences]
     p_values = [f"{p:.3f}" if p >= 0.001 else "< 0.001" for p in row.p_values]
     for label, score, difference, p in zip(
         comparison.labels, row.compared.scores, ["", *differences], ["", *p_values], strict=True
     ):
-        yield [*name, label, _bracketed(score, ".3f"), difference, p]
-        name = ["", ""]
+        yield [*first, label, _bracketed(score, ".3f"), difference, p]
+        first = ["", ""]
 
 
 def _bracketed(interval: Interval, form: str) -> str:

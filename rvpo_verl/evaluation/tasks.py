@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from inspect_ai import Task, task
 from inspect_ai.dataset import Dataset, MemoryDataset, csv_dataset, json_dataset
@@ -41,7 +41,7 @@ VERDICT = ResponseSchema(
 """The form that HealthBench's prompt asks for."""
 
 
-def _healthbench_task(name: str, subset: str) -> Callable[..., Task]:
+def _healthbench_task(name: str, subset: Literal["full", "hard", "consensus"]) -> Callable[..., Task]:
     @task(name=name)
     def healthbench(
         data: str | None = None,

@@ -10,6 +10,8 @@ from rvpo_verl.errors import ConfigError
 from rvpo_verl.rubric import Criterion
 from rvpo_verl.schema import Strict, parse
 
+__all__ = ["CallLogConfig", "EndpointConfig", "JudgeConfig"]
+
 NO_ENDPOINTS = (
     "endpoints=null, but verl serves no reward model: set judge.endpoints=[{base_url: http://HOST:PORT/v1, model: "
     "NAME}], or reward.reward_model.enable=True with its model"
@@ -110,15 +112,15 @@ class JudgeConfig(Strict):
     limit: Annotated[int, Field(ge=1)] = 256
     """Calls in flight to each endpoint, over all of verl's reward workers, which lend it to each other."""
     timeout: Seconds = 60.0
-    """Of one call."""
+    """Seconds of one call."""
     deadline: Seconds = 300.0
-    """Of all verdicts on one response including retries, counted from its first call."""
+    """Seconds of all verdicts on one response including retries, counted from its first call."""
     attempts: Annotated[int, Field(ge=1)] = 4
     """Replies to one question that cannot be read, until it is given up. What a server may recover from (429, 5xx,
     a lost connection) is waited for until the deadline instead; with 1 nothing is asked twice."""
     backoff: Seconds = 1.0
-    """Upper limit of the random pause after a failure, doubled for each later one up to 8 s. `Retry-After` is
-    honored, by all calls to that endpoint."""
+    """Upper limit in seconds of the random pause after a failure, doubled for each later one up to 8 s. `Retry-After`
+    is honored, by all calls to that endpoint."""
     log: CallLogConfig = Field(default_factory=CallLogConfig)
     """Which calls are written to files."""
 

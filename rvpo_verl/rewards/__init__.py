@@ -19,7 +19,7 @@ from rvpo_verl.rewards.protocol import (
     Validates,
 )
 from rvpo_verl.rewards.sample import Sample
-from rvpo_verl.rewards.score import Score
+from rvpo_verl.rewards.score import Score, Scores
 
 __all__ = [
     "CallsServices",
@@ -30,5 +30,6 @@ __all__ = [
     "RunContext",
     "Sample",
     "Score",
+    "Scores",
     "Validates",
 ]

@@ -1,6 +1,6 @@
 """What the rewards of a batch cost, such as calls and tokens of a judge, and the limit of it."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +12,7 @@ TOKENS = ("tokens_in", "tokens_out")
 
 def cost_metrics(vectors: Sequence[RewardVector]) -> dict[str, float]:
     """Sums of what rewards counted, and percentiles of what they measured, as `rvpo/REWARD/NAME`."""
-    counted: Counter[str] = Counter()
+    counted: defaultdict[str, float] = defaultdict(float)
     measured: dict[str, list[float]] = defaultdict(list)
     for vector in vectors:
         for reward, figures in vector.figures.items():
@@ -21,7 +21,7 @@ def cost_metrics(vectors: Sequence[RewardVector]) -> dict[str, float]:
                 if isinstance(value, list):
                     measured[key] += value
                 else:
-                    counted[key] += value  # type: ignore[assignment]
+                    counted[key] += value
     metrics = {key: float(value) for key, value in counted.items()}
     for key, values in measured.items():
         if values:

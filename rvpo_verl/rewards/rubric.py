@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rvpo_verl.judge.endpoint import Endpoints
     from rvpo_verl.judge.panel import Panels
 
+__all__ = ["Rubric", "rubric"]
+
 KEY = "kwargs.judge"
 
 
@@ -33,7 +35,7 @@ class Rubric:
         extra_info: Mapping[str, Any],
         reward_router_address: str | None = None,
         reward_workers: int = 1,
-        turns: Sequence[Mapping[str, Any]] = (),
+        turns: Sequence[dict[str, Any]] = (),
         global_step: int | None = None,
         *,
         judge: Mapping[str, Any] | Sequence[Mapping[str, Any]],
@@ -94,6 +96,7 @@ class Rubric:
         return list(dict.fromkeys(line for config in _configs(kwargs) for line in _probe(config)))
 
     def required_columns(self, kwargs: Mapping[str, Any]) -> tuple[str, ...]:
+        """The criteria."""
         return (f"extra_info.{COLUMN}",)
 
     def calls_per_response(self, kwargs: Mapping[str, Any], row: Mapping[str, Any]) -> float:
@@ -115,6 +118,7 @@ class Rubric:
 
 
 rubric = Rubric()
+"""The reward."""
 
 
 def _probe(config: JudgeConfig) -> list[str]:

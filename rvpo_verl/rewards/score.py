@@ -24,7 +24,9 @@ class Scores(dict[str, Score | str]):
     def __init__(self, scores: Mapping[str, Score | str], figures: Mapping[str, float | list[float]]):
         """
         Args:
-            figures: numbers are added up over a batch and logged; of lists, percentiles are.
+            scores: as any reward returns them.
+            figures: what they cost, by name: numbers are added up over a batch and logged as `rvpo/NAME/FIGURE`; of
+                lists the percentiles are, as `FIGURE_p50` and `FIGURE_p95`.
         """
         super().__init__(scores)
         self.figures = dict(figures)

@@ -125,10 +125,11 @@ class Batch:
             batch=TensorDict(tensors, batch_size=len(self.mask_BT)),
             non_tensor_batch={"uid": self.uid_B, **columns},
         )
-        config = OmegaConf.create({"adv_estimator": estimator, **algorithm})
+        config: Any = OmegaConf.create({"adv_estimator": estimator, **algorithm})
+        verls: Any = ray_trainer.compute_advantage  # which takes more than its annotations say
 
         def call() -> None:
-            ray_trainer.compute_advantage(data, estimator, config=config)
+            verls(data, estimator, config=config)
             # The advantages belong to the batch, and would be there already when the next call is measured.
             data.batch.pop("advantages")
             data.batch.pop("returns")

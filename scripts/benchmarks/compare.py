@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from benchmarks.rows import Row, machine
 
@@ -92,26 +92,33 @@ def _worker(tree: Path) -> Iterator[Callable[[str], dict[str, Any]]]:
         text=True,
     )
 
+    questions, answers = (
+        cast(IO[str], process.stdin),
+        cast(IO[str], process.stdout),
+    )  # pipes, as asked for above
+
     def ask(case: str) -> dict[str, Any]:
-        process.stdin.write(case + "\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
+        questions.write(case + "\n")
+        questions.flush()
+        line = answers.readline()
         if not line:
             raise RuntimeError(f"the process that measures {tree} ended at {case!r}; its output is above")
-        return json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     try:
         yield ask
     finally:
-        process.stdin.close()
+        questions.close()
         process.wait(timeout=60)
 
 
-def _batch(size: tuple[int, ...], method: str, ragged: bool = False) -> Callable[[], Any]:
+def _batch(size: tuple[int, int, int, int], method: str, ragged: bool = False) -> Callable[[], Any]:
     from benchmarks.advantage import Batch, Workload
 
     batch = Batch(Workload(*size, ragged=ragged))
-    return getattr(batch, method) if method == "core" else getattr(batch, method)()
+    call: Callable[[], Any] = getattr(batch, method) if method == "core" else getattr(batch, method)()
+    return call
 
 
 def _scorers(kind: str) -> Callable[[], Any]:
@@ -168,7 +175,7 @@ def _serve(tree: Path, answers: Any) -> None:
                 built = case, CASES[case]()
             started = time.thread_time()
             built[1]()
-            answer = {"ms": 1e3 * (time.thread_time() - started)}
+            answer: dict[str, float | str] = {"ms": 1e3 * (time.thread_time() - started)}
         except Exception as error:  # an earlier revision may not have what a case needs
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers, flush=True)

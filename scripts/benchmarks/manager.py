@@ -19,8 +19,9 @@ from benchmarks.rows import Row, median_ms, medians_ms
 from rvpo_verl.attach.manager import RvpoRewardManager
 from rvpo_verl.config import RewardsConfig
 from rvpo_verl.cpu.policy import build_tokenizer
-from rvpo_verl.cpu.tasks import Row as Task
-from rvpo_verl.cpu.tasks import generate, ground_truth
+from rvpo_verl.cpu.tasks import generate
+from rvpo_verl.data.rlla import ground_truth
+from rvpo_verl.data.rows import Row as Task
 from rvpo_verl.rewards.call import Sample, Scorer
 from rvpo_verl.rewards.processes import PROCESSES
 from rvpo_verl.rewards.tool_calling import tool_call_correctness, tool_call_format
@@ -32,7 +33,7 @@ RESPONSES_COMPUTED = 1536
 TICK = 0.001
 """Seconds; a loop that did not sleep at all would take a core from the rewards."""
 SLOW = slow_rewards.__file__
-TOOL_CALLING = {"tool_call_format": {}, "tool_call_correctness": {}}
+TOOL_CALLING: dict[str, dict[str, Any]] = {"tool_call_format": {}, "tool_call_correctness": {}}
 
 
 def of_ours(responses: int) -> Callable[[], Any]:
@@ -194,9 +195,9 @@ def _managers(tokenizer: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
         {"reward": {"reward_manager": {"name": "rvpo"}, "rvpo": {"rewards": TOOL_CALLING}}}
     )
 
-    def both(data_source: str, solution_str: str, ground_truth: str, extra_info: dict) -> dict[str, float]:
-        shape = tool_call_format(solution_str, ground_truth)
-        correct = tool_call_correctness(solution_str, ground_truth)
+    def both(data_source: str, solution_str: str, ground_truth: str, extra_info: Any) -> dict[str, float]:
+        shape = tool_call_format(solution_str, ground_truth) or 0.0
+        correct = tool_call_correctness(solution_str, ground_truth) or 0.0
         return {"score": shape + correct, "format": shape, "correct": correct}
 
     return (

@@ -49,7 +49,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        value = self.ours if self.peer is None else self.ratio
+        value = self.ours if self.ratio is None else self.ratio
         if self.at_least is not None:
             return value >= self.at_least
         return None if self.at_most is None else value <= self.at_most
@@ -145,7 +145,8 @@ def _elapsed_ms(call: Callable[[], Any], device: str) -> float:
     call()
     after.record()
     torch.cuda.synchronize()
-    return before.elapsed_time(after)
+    milliseconds: float = before.elapsed_time(after)
+    return milliseconds
 
 
 def _cpu_name() -> str:

@@ -13,9 +13,9 @@ from math import log
 from pathlib import Path
 
 from benchmarks.rows import Row, median_ms, medians_ms
-from rvpo_verl.cpu.tasks import Flaws, generate, ground_truth
-from rvpo_verl.cpu.tasks import Row as Task
-from rvpo_verl.data.rlla import read_rlla
+from rvpo_verl.cpu.tasks import Flaws, generate
+from rvpo_verl.data.rlla import ground_truth, read_rlla
+from rvpo_verl.data.rows import Row as Task
 from rvpo_verl.rewards.tool_calling import tool_call_correctness, tool_call_format
 
 GROUP = 4

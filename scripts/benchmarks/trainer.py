@@ -54,10 +54,11 @@ def _fetch(count: int, outputs: int, tool_output: int) -> Row:
     for start in range(0, count, CHUNK):
         _put(keys[start : start + CHUNK], tool_output, PROMPT if count < 10_000 else 16)
     reward_model = SimpleNamespace(enable=False)
+    adapter: Any = SimpleNamespace(keys=[KEY])
     trainer = SimpleNamespace(config=SimpleNamespace(reward=SimpleNamespace(reward_model=reward_model)))
     batch = SimpleNamespace(keys=keys, partition_id="train")
     owner_B = last_output_of_session(keys)
-    ours = median_ms(lambda: v1._columns(trainer, batch, SimpleNamespace(keys=[KEY]), owner_B), 5)
+    ours = median_ms(lambda: v1._columns(trainer, batch, adapter, owner_B), 5)
     verls = median_ms(
         lambda: transfer_queue.kv_batch_get(keys=keys, partition_id="train", select_fields=VERLS_FIELDS), 5
     )

@@ -124,9 +124,17 @@ def _between(values: Tensor, low: int, high: int) -> Tensor:
 
 @lru_cache(maxsize=1 << 18)
 def _format(answer: tuple[int, ...]) -> float:
-    return tool_call_format(words.text(answer), words.ground_truth(0, 0, 0))
+    return _scored(tool_call_format(words.text(answer), words.ground_truth(0, 0, 0)))
 
 
 @lru_cache(maxsize=1 << 18)
 def _correctness(answer: tuple[int, ...], truth: tuple[int, int, int]) -> float:
-    return tool_call_correctness(words.text(answer), words.ground_truth(*truth))
+    return _scored(tool_call_correctness(words.text(answer), words.ground_truth(*truth)))
+
+
+def _scored(score: float | None) -> float:
+    if score is None:
+        raise RuntimeError(
+            "the reward is missing, so that it could not read the ground truth of this experiment"
+        )
+    return score

@@ -48,8 +48,13 @@ def claims(cells: Cells) -> list[Claim]:
 
 def _neglect(cells: Cells) -> Claim:
     runs = cells("shortcut", "gdpo")
-    safe = lambda r, at: r.outcome.rewards[at][2]  # noqa: E731
-    judge = lambda r, at: r.outcome.rewards[at][3]  # noqa: E731
+
+    def safe(result: Result, at: int) -> float:
+        return result.outcome.rewards[at][2]
+
+    def judge(result: Result, at: int) -> float:
+        return result.outcome.rewards[at][3]
+
     fell = [r for r in runs if safe(r, -1) < safe(r, 0) - 0.1 and judge(r, -1) > judge(r, 0) + 0.1]
     evidence = (
         f"shortcut: in {len(fell)} of {len(runs)} runs `safe` fell while the judges rose "
@@ -134,8 +139,9 @@ def _judge(cells: Cells) -> Claim:
         return stdlib.fmean(map(stats.met, clean)) - stdlib.fmean(map(stats.met, noisy)) if noisy else None
 
     text = "a large k amplifies an unreliable judge"
-    losses = {name: loss(name) for name in ("gdpo", "k0.5", "k2", "k5")}
-    if None in losses.values():
+    compared = ("gdpo", "k0.5", "k2", "k5")
+    losses = {name: value for name in compared if (value := loss(name)) is not None}
+    if len(losses) < len(compared):
         return Claim(text, UNTESTED, "no runs with flipped verdicts")
     evidence = "share lost when a fifth of the verdicts is flipped: " + ", ".join(
         f"{METHODS[name].label} {value:+.2f}" for name, value in losses.items()
@@ -168,7 +174,7 @@ def _steps_of_tool_calling(result: Result) -> float:
     return steps if math.isfinite(steps) else float(result.run.steps)
 
 
-def _all(some: list, runs: list) -> str:
+def _all(some: list[Result], runs: list[Result]) -> str:
     return REPRODUCED if len(some) == len(runs) else PARTLY if some else NOT
 
 

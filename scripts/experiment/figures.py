@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from experiment import statistics as stats
 from experiment import tasks
@@ -86,7 +88,7 @@ def curves(cells: Cells, task: str, path: Path) -> None:
     _save(figure, path)
 
 
-def settings(cells: Cells, panels: Sequence[tuple[str, str, str, Sequence[int]]], path: Path) -> None:
+def settings(cells: Cells, panels: Sequence[tuple[str, str, str, Sequence[float]]], path: Path) -> None:
     """Share meeting all constraints against one setting: panels of (title, task, setting, values)."""
     figure = _figure(3.6 * len(panels), 3.4)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -118,7 +120,7 @@ def settings(cells: Cells, panels: Sequence[tuple[str, str, str, Sequence[int]]]
     _save(figure, path)
 
 
-def _curve(axis: object, steps: Sequence[int], values_RE: np.ndarray, color: str) -> object:
+def _curve(axis: Axes, steps: Sequence[int], values_RE: np.ndarray, color: str) -> Line2D:
     smooth = np.stack([stats.smooth(values[:, None])[:, 0] for values in values_RE])
     mean, error = smooth.mean(axis=0), smooth.std(axis=0) / max(len(smooth), 1) ** 0.5
     axis.fill_between(steps, mean - error, mean + error, color=color, alpha=0.15, linewidth=0)
@@ -131,11 +133,11 @@ def _kind(name: str) -> str:
     return "paper" if METHODS[name].paper else "ours"
 
 
-def _handle(axis: object, color: str) -> object:
+def _handle(axis: Axes, color: str) -> Line2D:
     return axis.plot([], [], "o-", color=color)[0]
 
 
-def _plain(axis: object) -> None:
+def _plain(axis: Axes) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 

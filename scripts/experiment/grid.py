@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 VERSION = 1
 """Raised when anything else that decides an outcome changes: a task, a method's definition, the policy."""
@@ -62,7 +62,7 @@ def _cross(
     methods: Sequence[str],
     checkpoints: Sequence[int],
     seeds: Sequence[int],
-    **options: object,
+    **options: Any,
 ) -> list[Run]:
     """Seeds outermost: what is finished at any time compares all methods."""
     return [

@@ -18,7 +18,7 @@ from experiment.methods import METHODS, Method
 from experiment.words import MAX_WORDS
 from rvpo_verl.core import Schedule, aggregations
 from rvpo_verl.cpu import launch
-from rvpo_verl.data import rlla
+from rvpo_verl.data.rows import Row
 from rvpo_verl.files import write_parquet
 
 LEARNING_RATE = 1e-3
@@ -62,7 +62,7 @@ def training_prompts(run: Run) -> Tensor:
     return prompts.sample(run.steps * run.answers // run.group_size, generator)
 
 
-def rows(prompts_NF: Tensor, task: str, split: str) -> list[rlla.Row]:
+def rows(prompts_NF: Tensor, task: str, split: str) -> list[Row]:
     return [
         {
             "data_source": task,
@@ -142,12 +142,13 @@ def method_overrides(method: Method, rewards: tuple[str, ...]) -> list[str]:
     settings, k = method.settings, method.settings.k
     target = f"{settings.aggregation.__module__}:{settings.aggregation.__name__}"
     registered = {target: name for name, target in aggregations.available().items()}
+    written = f"{k}"
     if isinstance(k, Schedule):
-        k = f"{{schedule:{k.shape},from:{k.start},to:{k.end},over:{k.over or 'run'}}}"
+        written = f"{{schedule:{k.shape},from:{k.start},to:{k.end},over:{k.over or 'run'}}}"
     return [
         "algorithm.adv_estimator=rvpo",
         f"algorithm.rvpo.aggregation='{registered.get(target, target)}'",
-        f"algorithm.rvpo.k={k}",
+        f"algorithm.rvpo.k={written}",
         f"algorithm.rvpo.beta={settings.beta}",
         f"algorithm.rvpo.constant_rewards={settings.constant_rewards}",
         f"algorithm.rvpo.bonus={settings.bonus}",
@@ -177,7 +178,7 @@ def _validation(folder: Path, step: int) -> Path:
 def _read(path: Path, task: str) -> tuple[Tensor, Tensor]:
     """Rewards (P, S, M) of the answers to each held-out prompt, and (P, S) whether they meet all constraints."""
     chosen, asked_PF = tasks.task(task), prompts.evaluation()
-    answers = {tuple(prompt): [] for prompt in asked_PF.tolist()}
+    answers: dict[tuple[int, ...], list[list[float]]] = {tuple(prompt): [] for prompt in asked_PF.tolist()}
     for line in path.read_text().splitlines():
         record = json.loads(line)
         answers[tuple(json.loads(record["gts"]))].append([record[name] for name in chosen.rewards])

@@ -87,7 +87,7 @@ def train(runs: Sequence[Run], on_step: Callable[[], None] = lambda: None) -> li
             if members:
                 computed = compute(
                     METHODS[name], rewards_RNM[members], length_RN[members], first.group_size, step, first.steps,
-                    verdicts=tuple(verdict[members] for verdict in verdicts) if len(verdicts) == 2 else None,
+                    verdicts=(verdicts[0][members], verdicts[1][members]) if len(verdicts) == 2 else None,
                 )  # fmt: skip
                 advantage_RN[members] = computed.advantage_RN
                 evaluator.note(members, computed)

@@ -4,6 +4,7 @@ Shapes: R runs, N responses of each run, M rewards. The responses of a group are
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,12 +31,12 @@ class Method:
     """Scale each Z by the reliability of its judge; needs two verdicts."""
 
 
-def _paper(name: str, label: str, *, sum_rewards: bool = False, **settings: object) -> Method:
+def _paper(name: str, label: str, *, sum_rewards: bool = False, **settings: Any) -> Method:
     return Method(name, label, Settings(center_groups=False, **settings), sum_rewards=sum_rewards)
 
 
 def _ours(
-    name: str, label: str, *, target: float | None = None, shrink: bool = False, **settings: object
+    name: str, label: str, *, target: float | None = None, shrink: bool = False, **settings: Any
 ) -> Method:
     return Method(name, label, Settings(**settings), paper=False, target=target, shrink=shrink)
 
@@ -114,8 +115,8 @@ def compute(
             varies_NM = standardized.present_BM & ~standardized.constant_BM
             k = variants.adaptive_k(standardized.z_BM, varies_NM, target=method.target)
             settings = replace(settings, k=k)
-        if method.shrink:
-            trust_M = variants.reliability(*(verdict[run] for verdict in verdicts), N // group_size)
+        if method.shrink and verdicts is not None:
+            trust_M = variants.reliability(verdicts[0][run], verdicts[1][run], N // group_size)
             settings = replace(settings, aggregation=variants.shrunk(trust_M))
         context = AggregationContext(settings.k, settings.beta, step, total_steps)
         batch = RewardBatch(rewards_NM, group_N, length_RN[run])

@@ -52,17 +52,19 @@ def size(parameters: Parameters) -> int:
 
 def sample(parameters: Parameters, prompts_RNF: Tensor, uniform_TRN: Tensor) -> Sampled:
     """Answers at temperature 1, word t of each drawn by inversion from uniform_TRN[t]."""
-    return _unroll(parameters, prompts_RNF, None, uniform_TRN)
+    return _unroll(parameters, prompts_RNF, uniform_TRN, drawn=True)
 
 
 def log_prob(parameters: Parameters, prompts_RNF: Tensor, words_RNT: Tensor) -> Sampled:
     """Of given answers, as for supervised training."""
-    return _unroll(parameters, prompts_RNF, words_RNT, None)
+    return _unroll(parameters, prompts_RNF, words_RNT, drawn=False)
 
 
-def _unroll(
-    parameters: Parameters, prompts_RNF: Tensor, given_RNT: Tensor | None, uniform_TRN: Tensor | None
-) -> Sampled:
+def _unroll(parameters: Parameters, prompts_RNF: Tensor, source: Tensor, *, drawn: bool) -> Sampled:
+    """
+    Args:
+        source: (T, R, N) uniform numbers that words are drawn with, or (R, N, T) words.
+    """
     R, N, _ = prompts_RNF.shape
     offsets = torch.tensor([sum(FIELD_SIZES[:i]) for i in range(len(FIELD_SIZES))])
     fields_RND = _rows(parameters["fields"], (prompts_RNF + offsets).flatten(1))
@@ -78,12 +80,12 @@ def _unroll(
         hidden_RNH = _gru(parameters, hidden_RNH, _rows(parameters["words"], word_RN) + context_RN3H)
         logits_RNV = torch.baddbmm(parameters["out_bias"], hidden_RNH, parameters["out"])
         log_RNV = logits_RNV.log_softmax(dim=-1)
-        if given_RNT is not None:
-            word_RN = given_RNT[..., t]
+        if not drawn:
+            word_RN = source[..., t]
         else:
             cumulative_RNV = log_RNV.detach().exp().cumsum(dim=-1)
             # The last value may be a rounding below the uniform draw.
-            word_RN = (cumulative_RNV < uniform_TRN[t, ..., None]).sum(dim=-1).clamp(max=VOCABULARY - 1)
+            word_RN = (cumulative_RNV < source[t, ..., None]).sum(dim=-1).clamp(max=VOCABULARY - 1)
             word_RN = torch.where(alive_RN > 0, word_RN, END)
         words.append(word_RN)
         log_probs.append(log_RNV.gather(-1, word_RN[..., None])[..., 0] * alive_RN)
@@ -113,7 +115,8 @@ def _rows(table_RVD: Tensor, index_RN: Tensor) -> Tensor:
 
 def clip_norm(parameters: Parameters, longest: float) -> None:
     """Scales each run's gradient to a norm of at most `longest`."""
-    squares_R = sum(tensor.grad.flatten(1).square().sum(dim=1) for tensor in parameters.values())
+    gradients = [tensor.grad for tensor in parameters.values() if tensor.grad is not None]
+    squares_R = sum((each.flatten(1).square().sum(dim=1) for each in gradients), start=torch.zeros(()))
     factor_R = (longest / (squares_R.sqrt() + 1e-6)).clamp(max=1.0)
-    for tensor in parameters.values():
-        tensor.grad.mul_(factor_R[:, None, None])
+    for each in gradients:
+        each.mul_(factor_R[:, None, None])

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -65,13 +66,17 @@ def message(prompt: Sequence[int]) -> list[dict[str, str]]:
 def token_ids(tokenizer: PreTrainedTokenizerBase, answer: Sequence[int]) -> list[int]:
     """An answer's tokens, with its END if it has one."""
     length = answer.index(words.END) + 1 if words.END in answer else len(answer)
-    return tokenizer.convert_tokens_to_ids([_TOKEN_OF[word] for word in answer[:length]])
+    return [_id(tokenizer, _TOKEN_OF[word]) for word in answer[:length]]
+
+
+def _id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
+    return cast(int, tokenizer.convert_tokens_to_ids(token))  # of one token
 
 
 def answer_words(tokenizer: PreTrainedTokenizerBase, response_ids: Sequence[int]) -> list[int]:
     """The words of MAX_WORDS that tokens stand for. Special tokens are no text, as for verl, which drops them."""
-    found = [_WORD_OF.get(token) for token in tokenizer.convert_ids_to_tokens(list(response_ids))]
-    found = [word for word in found if word is not None][: words.MAX_WORDS]
+    known = [_WORD_OF.get(token) for token in tokenizer.convert_ids_to_tokens(list(response_ids))]
+    found = [word for word in known if word is not None][: words.MAX_WORDS]
     return found + [words.END] * (words.MAX_WORDS - len(found))
 
 
@@ -104,7 +109,7 @@ def _tokens(
 ) -> list[policy.Demonstration]:
     return [
         (
-            [*tokenizer.encode(prompt_text(prompt)), tokenizer.convert_tokens_to_ids(policy.START)],
+            [*tokenizer.encode(prompt_text(prompt)), _id(tokenizer, policy.START)],
             token_ids(tokenizer, answer),
         )
         for prompt, answer in zip(prompts_NF.tolist(), answers_NT.tolist(), strict=True)

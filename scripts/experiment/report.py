@@ -53,7 +53,7 @@ def write(results: Sequence[Result], confirmed: Sequence[Result], docs: Path) ->
     )
     makers = _places(cells, Confirmed(cells, confirmed))
 
-    def fill(place: re.Match) -> str:
+    def fill(place: re.Match[str]) -> str:
         name, *arguments = place.group(1).split(":")
         return makers[name](*arguments)
 

@@ -5,6 +5,7 @@ A *cell* is one method on one task under one setting; its runs differ in checkpo
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def met_in_conflict(result: Result) -> float:
     return float(np.mean(np.array(result.outcome.final_met)[chosen])) / FINAL_SAMPLES
 
 
-def attained(result: Result, values: Sequence | None = None) -> np.ndarray:
+def attained(result: Result, values: Sequence[Any] | None = None) -> np.ndarray:
     """Rewards as a share of the way from their lowest value to the ideal answers' value.
 
     Args:
@@ -45,7 +46,10 @@ def attained(result: Result, values: Sequence | None = None) -> np.ndarray:
     """
     task = tasks.task(result.run.task, result.run.rewards)
     low_M, high_M = np.array(task.lowest), task.ideal_rewards(evaluation()).mean(dim=0).numpy()
-    return (np.array(result.outcome.rewards if values is None else values) - low_M) / (high_M - low_M)
+    shares: np.ndarray = (np.array(result.outcome.rewards if values is None else values) - low_M) / (
+        high_M - low_M
+    )
+    return shares
 
 
 def final_attained(result: Result) -> np.ndarray:
@@ -74,7 +78,8 @@ def late_collapse(result: Result) -> float:
 def smooth(curve_EM: np.ndarray) -> np.ndarray:
     """Mean over LAST evaluations, the current one and those before it."""
     padded = np.concatenate([curve_EM[:1]] * (LAST - 1) + [curve_EM])
-    return np.mean([padded[i : i + len(curve_EM)] for i in range(LAST)], axis=0)
+    means: np.ndarray = np.mean([padded[i : i + len(curve_EM)] for i in range(LAST)], axis=0)
+    return means
 
 
 def bootstrap(results: Sequence[Result], figure: Callable[[Result], float], seed: int = 0) -> Interval:

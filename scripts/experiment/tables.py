@@ -117,7 +117,9 @@ def setting_table(cells: Cells, task: str, name: str, values: Sequence[object]) 
     return markdown(["method", *(f"{name} = {value}" for value in values)], rows)
 
 
-def cell_table(rows: Sequence[tuple[str, Sequence[Result]]], figures: dict[str, Callable]) -> str:
+def cell_table(
+    rows: Sequence[tuple[str, Sequence[Result]]], figures: dict[str, Callable[[Result], float]]
+) -> str:
     """Named cells and some figures of each."""
     body = [
         [label, str(len(runs)), *(interval(stats.bootstrap(runs, figure)) for figure in figures.values())]

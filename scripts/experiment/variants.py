@@ -96,7 +96,8 @@ def adaptive_k(
             low = middle
         else:
             high = middle
-    return (low * high) ** 0.5
+    k: float = (low * high) ** 0.5
+    return k
 
 
 def reliability(first_BM: Tensor, second_BM: Tensor, groups_G: int) -> Tensor:

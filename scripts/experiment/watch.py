@@ -35,7 +35,7 @@ def accuracy(results: Sequence[Result]) -> Accuracy:
         named = replay(result)
         names = tasks.task(result.run.task, result.run.rewards).rewards
         final = dict(zip(names, stats.final_attained(result), strict=True))
-        worst = min(final, key=final.get)
+        worst = min(final, key=final.__getitem__)
         if final[worst] < LOST:
             lost += 1
             if worst in named:
@@ -54,12 +54,13 @@ def replay(result: Result) -> dict[str, int]:
     """
     task = tasks.task(result.run.task, result.run.rewards)
     best = task.ideal_rewards(evaluation()).amax(dim=0).tolist()
-    monitor, named = Monitor(), {}
+    monitor = Monitor()
+    named: dict[str, int] = {}
     outcome = result.outcome
     # Shares of constant groups are over the steps before a record: there are hardly any before the first.
     constants = [outcome.constant[1], *outcome.constant[1:]]
     for step, means, constant in zip(outcome.steps, outcome.rewards, constants, strict=True):
-        metrics = {}
+        metrics: dict[str, float] = {}
         for name, mean, share, high, low in zip(
             task.rewards, means, constant, best, task.lowest, strict=True
         ):

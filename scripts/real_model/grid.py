@@ -1,6 +1,7 @@
 """Which runs are made, in which order: first the learning rate, on GDPO alone; then the methods, seed by seed."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,11 +43,11 @@ def chosen_learning_rate(folder: Path) -> float | None:
     return max(files, key=lambda file: share_of_constraints(file.evaluations()[-1])).run.learning_rate
 
 
-def share_of_constraints(evaluation: dict) -> float:
+def share_of_constraints(evaluation: dict[str, Any]) -> float:
     """Mean over answers of the share of constraints met."""
     return float(np.mean([each.count("1") / len(each) for each in evaluation["met"]]))
 
 
-def share_of_all(evaluation: dict) -> float:
+def share_of_all(evaluation: dict[str, Any]) -> float:
     """Share of the answers that meet all constraints: prompt-level strict accuracy."""
     return float(np.mean(["0" not in each for each in evaluation["met"]]))

@@ -6,6 +6,7 @@ Shapes: N answers, P tokens of the padded prompts, T tokens of the answers.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +32,13 @@ class Sampled:
 
 
 class Policy:
-    def __init__(self, folder: Path, learning_rate: float, trained_layers: int = 10, dtype=torch.bfloat16):
+    def __init__(
+        self,
+        folder: Path,
+        learning_rate: float,
+        trained_layers: int = 10,
+        dtype: torch.dtype = torch.bfloat16,
+    ):
         """
         Args:
             folder: of a model that `transformers` reads, with a chat template.
@@ -113,10 +120,10 @@ class Policy:
         self._copy()
         return float(norm)
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         return {"masters": [each.detach() for each in self.masters], "optimizer": self.optimizer.state_dict()}
 
-    def load(self, state: dict) -> None:
+    def load(self, state: dict[str, Any]) -> None:
         with torch.no_grad():
             for master, value in zip(self.masters, state["masters"], strict=True):
                 master.copy_(value)

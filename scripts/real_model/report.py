@@ -106,7 +106,8 @@ def _per_prompt(evaluation: dict[str, Any]) -> np.ndarray:
     """Share of each prompt's answers that meet all constraints."""
     prompts_in_it = len(evaluation["met"]) // evaluation.get("answers_each", 4)
     full = np.array(["0" not in each for each in evaluation["met"]], dtype=float)
-    return full.reshape(prompts_in_it, -1).mean(axis=1)
+    shares: np.ndarray = full.reshape(prompts_in_it, -1).mean(axis=1)
+    return shares
 
 
 def _outcomes(files: Sequence[File]) -> str:
@@ -176,7 +177,7 @@ def _kinds(files: Sequence[File]) -> str:
         "| kind | before | " + " | ".join(METHODS[method].label for method in after) + " |",
         "|---|---|" + "---|" * len(after),
     ]
-    for kind in sorted(before, key=before.get):
+    for kind in sorted(before, key=before.__getitem__):
         cells = " | ".join(f"{after[method][kind]:.2f}" for method in after)
         lines.append(f"| `{kind}` | {before[kind]:.2f} | {cells} |")
     found = [sum(before[k] < LOST and of[k] - before[k] > FOUND for k in before) for of in after.values()]

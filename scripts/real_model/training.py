@@ -177,7 +177,7 @@ def met(row: dict[str, Any], answer: str) -> list[float]:
     failed = [f"{name}: {score.failure}" for name, score in scores.items() if score.value is None]
     if failed:
         raise RuntimeError(f"a checker failed: {failed[0]}")
-    return [score.value for score in scores.values()]
+    return [score.value for score in scores.values() if score.value is not None]
 
 
 def as_matrix(scores: list[list[float]]) -> Tensor:

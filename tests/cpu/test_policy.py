@@ -7,7 +7,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Tokenizer
 
 from rvpo_verl.cpu import policy, tasks
 from rvpo_verl.cpu.policy import WarmUp
-from rvpo_verl.cpu.tasks import Flaws, ground_truth
+from rvpo_verl.cpu.tasks import Flaws
+from rvpo_verl.data.rlla import ground_truth
 
 ROWS = tasks.generate(600, 0, "train")
 QUICK = WarmUp(merges=300, hidden_size=32, intermediate_size=64, clean_steps=35, flawed_steps=5, batch_size=8)

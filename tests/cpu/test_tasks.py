@@ -5,7 +5,8 @@ import random
 import pytest
 
 from rvpo_verl.cpu import tasks
-from rvpo_verl.cpu.tasks import Flaws, calls_of, ground_truth, prompt_key
+from rvpo_verl.cpu.tasks import Flaws, calls_of, prompt_key
+from rvpo_verl.data.rlla import ground_truth
 from rvpo_verl.rewards.tool_calling import tool_call_correctness, tool_call_format
 
 TRAIN = tasks.generate(4000, 0, "train")

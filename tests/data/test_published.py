@@ -1,6 +1,7 @@
 """Rubrics in the forms in which they are published, made after the descriptions of data sets."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from rvpo_verl.data.sources import Source
 from tests.support.published import healthbench
 
 MESSAGES = [{"role": "user", "content": "How much?"}]
-CRITERIA = [
+CRITERIA: list[dict[str, Any]] = [
     {"criterion": "States 5 mg.", "points": 5, "tags": ["axis:accuracy"]},
     {"criterion": "Recommends aspirin.", "points": -3, "tags": ["axis:safety"]},
 ]

@@ -44,6 +44,7 @@ def evaluated(judge_server, tmp_path_factory):
         "POLICY_BASE_URL": judge_server.base_url,
         "JUDGE_BASE_URL": judge_server.base_url,
         "JUDGE_MAX_TOKENS": "400",
+        "MAX_UNREAD": "0.5",  # a few explanations are longer than that
         "JUDGE_TEMPERATURE": "1",  # at 0 a random model never closes its explanation
         "MAX_TOKENS": "32",
         "HEALTHBENCH_DATA": str(healthbench),

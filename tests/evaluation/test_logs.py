@@ -105,6 +105,23 @@ def test_an_endpoint_that_refuses_ends_the_evaluation_with_its_reason(endpoint, 
         endpoint.tell(status=None)
 
 
+def test_a_task_without_a_score_hides_no_other(endpoint, evaluate, tmp_path):
+    bfcl = tasks.bfcl(data=str(write_bfcl(tmp_path / "bfcl", 1)), categories="irrelevance")
+    health = tasks.healthbench(
+        data=str(write_healthbench(tmp_path / "rows.jsonl", 1)), judge_model="openai-api/judge/m"
+    )
+    evaluate(health, "openai-api/policy/served", MET)
+    try:
+        with pytest.raises(AssertionError, match="400"):
+            evaluate(bfcl, "rlla/served", CALL, status=400)
+    finally:
+        endpoint.tell(status=None)
+    (comparison,) = compare_logs([tmp_path / "logs"], resamples=200)
+    assert comparison.task == "healthbench"
+    assert "a task is left out: " in comparison.warnings[-1]
+    assert "has no sample with a score" in comparison.warnings[-1]
+
+
 def test_of_a_tasks_logs_the_newest_that_is_finished_is_read(evaluate, tmp_path):
     bfcl = tasks.bfcl(data=str(write_bfcl(tmp_path / "bfcl", 1)), categories="irrelevance")
     logs = evaluate(bfcl, "rlla/served", CALL)

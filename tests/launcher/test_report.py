@@ -22,7 +22,7 @@ TRAINERS = {
 }
 
 
-@pytest.fixture(scope="module", params=TRAINERS.values(), ids=TRAINERS)
+@pytest.fixture(scope="module", params=TRAINERS.values(), ids=list(TRAINERS))
 def run(request, train, tmp_path_factory):
     """Folder of a run of three steps; the rollouts of the second are dumped, of four of its six prompts."""
     folder = tmp_path_factory.mktemp("run")

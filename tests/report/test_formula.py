@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from rvpo_verl.rewards.vector import RewardVector
 
 pytestmark = pytest.mark.browser
 
-SETTINGS = [
+SETTINGS: list[dict[str, Any]] = [
     {"aggregation": aggregation, "k": k, "beta": 0.7, "constant_rewards": constant} | rest
     for aggregation in ("softmin", "mean", "min", "variance")
     for k in ((0.0, 1e-4, 0.5, 2.0, 30.0, math.inf) if aggregation == "softmin" else (2.0,))

@@ -404,7 +404,7 @@ def written(pairs) -> str:
     return answer(*(call(name, **values) for name, values in pairs))
 
 
-def slow_correctness(given_calls, expected) -> float:
+def slow_correctness(given_calls, expected):
     """The formula as it stands, trying every matching."""
 
     def jaccard(left, right):

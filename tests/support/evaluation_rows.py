@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 from rvpo_verl.cpu import tasks
 
@@ -57,10 +58,11 @@ def write_bfcl(folder: Path, count: int, nested: bool = False) -> Path:
     Args:
         nested: the tool has a further parameter, which is an object.
     """
-    questions, answers = [], []
+    questions: list[dict[str, Any]] = []
+    answers: list[dict[str, Any]] = []
     for number in range(count):
-        properties = {"city": {"type": "string", "description": "City."}}
-        possible = {"city": [tasks.CITIES[number % len(tasks.CITIES)]]}
+        properties: dict[str, Any] = {"city": {"type": "string", "description": "City."}}
+        possible: dict[str, list[Any]] = {"city": [tasks.CITIES[number % len(tasks.CITIES)]]}
         if nested:
             properties["budget"] = {
                 "type": "dict",

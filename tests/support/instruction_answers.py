@@ -1,5 +1,7 @@
 """Answers that meet different constraints, answers made to be slow or to break a checker, and kinds of IFBench."""
 
+from typing import Any
+
 ANSWERS = (
     "The quick brown fox jumps over the lazy dog. It is very quick and it is very brown.",
     '"<<A title>> * one\n* two\n- three\nTHE RIVER and THE GARDEN, in winter light. That is all."',
@@ -22,6 +24,7 @@ ANSWERS = (
     "😀 Hello there 😀. Good bye 😀.",
     "My Answer: a My Conclusion: b Future Outlook: c",
 )
+
 _LONG = 20_000
 HOSTILE = {
     "spaces": " " * _LONG + "a",
@@ -53,7 +56,7 @@ HOSTILE = {
     "carriage returns": "a\r" * (_LONG // 2),
 }
 
-IFBENCH = (
+IFBENCH: tuple[tuple[str, dict[str, Any]], ...] = (
     ("count:word_count_range", {"min_words": 5, "max_words": 20}),
     ("count:unique_word_count", {"N": 10}),
     ("ratio:stop_words", {"percentage": 40}),

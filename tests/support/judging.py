@@ -1,6 +1,7 @@
 """Judges, and judgements, for tests."""
 
 import asyncio
+from typing import Any
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -16,8 +17,8 @@ CRITERIA = [Criterion(criterion=f"Mentions {word}") for word in ("ice", "tea", "
 
 def judge_of(*endpoints, reward_workers=1, patient=True, **settings):
     """A judge that asks the servers (or base URLs) in order, and does not ask them first in which form."""
-    endpoints = [{"base_url": getattr(one, "base_url", one), "model": "judge"} for one in endpoints]
-    values = {"endpoints": endpoints, "backoff": 0.01, "timeout": 5, "output": "schema", **settings}
+    configs = [{"base_url": getattr(one, "base_url", one), "model": "judge"} for one in endpoints]
+    values = {"endpoints": configs, "backoff": 0.01, "timeout": 5, "output": "schema", **settings}
     return Judge(parse(JudgeConfig, values, "judge"), reward_workers=reward_workers, patient=patient)
 
 
@@ -54,7 +55,7 @@ def completion(content, finish_reason="stop", **message):
 
 def ask(*replies, answers=("an answer",), criteria=CRITERIA[:1], **settings):
     """Judgements by servers, each a function of the request's body that gives (status, JSON), and their requests."""
-    seen = [[] for _ in replies]
+    seen: list[list[Any]] = [[] for _ in replies]
 
     def server(number):
         async def respond(request):

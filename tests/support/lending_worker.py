@@ -18,13 +18,13 @@ class Worker:
         if self._calls is None:
             self._calls = CallLimit(1)
             self._borrower = Borrower(self._calls, *self._of_endpoint, PerMinute())
-        highest = 0
+        calls_in_flight, highest = self._calls, 0
 
         async def call():
             nonlocal highest
             while True:
-                async with self._calls.slot(0):
-                    highest = max(highest, self._calls.in_flight)
+                async with calls_in_flight.slot(0):
+                    highest = max(highest, calls_in_flight.in_flight)
                     await asyncio.sleep(0.02)
 
         tasks = [asyncio.create_task(call()) for _ in range(calls)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rvpo_verl.cpu import policy
 from rvpo_verl.cpu.policy import WarmUp
-from rvpo_verl.cpu.tasks import Row
+from rvpo_verl.data.rows import Row
 
 
 def save_random_policy(folder: Path, rows: Sequence[Row], settings: WarmUp) -> None:

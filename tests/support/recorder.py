@@ -9,6 +9,8 @@ import copy
 import functools
 import json
 import os
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import wrapt
@@ -40,7 +42,7 @@ def record_v0(module):
             keyed = copy.deepcopy(data)
             keyed.non_tensor_batch.pop(KEY, None)  # the rewards of `gdpo_reward_keys` alone
             # As called on its own, with this configuration instead of the trainer's.
-            alone = functools.partial(contextvars.Context().run, original)
+            alone: Callable[..., Any] = functools.partial(contextvars.Context().run, original)
             options = {name: value for name, value in kwargs.items() if name != "extras"}
             gdpo, rvpo = (
                 alone(copy.deepcopy(keyed), name, *args, config=with_mean, **options).batch["advantages"]

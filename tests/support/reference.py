@@ -10,7 +10,7 @@ mp.dps = 60
 
 def standardize(rewards, groups, valid, eps=1e-6):
     """Z as nested lists, None where the reward is missing."""
-    z = [[None] * len(row) for row in rewards]
+    z: list[list[float | None]] = [[None] * len(row) for row in rewards]
     for i, row in enumerate(rewards):
         for j, reward in enumerate(row):
             if not valid[i] or not math.isfinite(reward):

@@ -3,6 +3,7 @@
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 from rvpo_verl.judge import prompt as judge_prompt
 from rvpo_verl.names import SETTINGS, TRAINED
@@ -16,7 +17,7 @@ TRAINED_WITH = {
 }  # fmt: skip
 
 
-def write_dump(path: Path, rows: list[dict]) -> None:
+def write_dump(path: Path, rows: list[dict[str, Any]]) -> None:
     """As verl's `_write_generations` does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as file:
@@ -24,7 +25,7 @@ def write_dump(path: Path, rows: list[dict]) -> None:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def answer(group: str, number: int, scores: dict[str, float | None], **fields) -> dict:
+def answer(group: str, number: int, scores: dict[str, float | None], **fields) -> dict[str, Any]:
     """A line of a rollout dump."""
     present = [score for score in scores.values() if score is not None]
     vector = RewardVector(
@@ -100,7 +101,7 @@ def write_run(
     return folder
 
 
-def judge_call(question: str, text: str, criterion: str, **fields) -> dict:
+def judge_call(question: str, text: str, criterion: str, **fields) -> dict[str, Any]:
     """A line of a judge's log: the prompt as the judge reads it, and what came back."""
     messages = [{"role": "user", "content": question}]
     prompt = judge_prompt.subject(messages, text, 10_000) + judge_prompt.question(

@@ -26,6 +26,8 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_)
     """What verl's own managers call: a score, with the rewards that `gdpo_reward_keys` names next to it."""
     shape = tool_call_format(solution_str, ground_truth)
     correct = tool_call_correctness(solution_str, ground_truth)
+    if shape is None or correct is None:
+        raise ValueError(f"not a ground truth of RLLA: {ground_truth!r}")
     return {"score": shape + correct, "format": shape, "correct": correct}
 
 

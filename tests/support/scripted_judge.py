@@ -17,7 +17,7 @@ import urllib.request
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar, cast
 
 FAULTS = ("timeout", "server_error", "rate_limited", "malformed")
 
@@ -246,7 +246,7 @@ async def _serve(script: Script) -> None:
 @dataclass
 class ScriptedJudge:
     port: int
-    process: subprocess.Popen
+    process: subprocess.Popen[str]
 
     @property
     def base_url(self) -> str:
@@ -262,23 +262,26 @@ class ScriptedJudge:
 
     def log(self) -> list[dict[str, Any]]:
         """Every call, in the order of the responses."""
-        return self._ask("/log")["calls"]
+        calls: list[dict[str, Any]] = self._ask("/log")["calls"]
+        return calls
 
     def counts(self) -> dict[str, int]:
         """Calls received, calls answered, and the maximum in flight."""
-        return self._ask("/counts")
+        counts: dict[str, int] = self._ask("/counts")
+        return counts
 
 
 @contextmanager
 def scripted_judge(**script: Any):
     arguments = [sys.executable, __file__, json.dumps(asdict(Script(**script)))]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    output = cast(IO[str], process.stdout)  # a pipe, as asked for
     try:
-        yield ScriptedJudge(int(process.stdout.readline()), process)
+        yield ScriptedJudge(int(output.readline()), process)
     finally:
         process.kill()
         process.wait()
-        process.stdout.close()
+        output.close()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from rvpo_verl.rewards.instructions.rows import Constraint, read_constraints
 from rvpo_verl.rewards.protocol import RunContext
 from rvpo_verl.rewards.score import Score
 
-__all__ = ["Constraint", "Instructions", "build", "instructions", "read_constraints"]
+__all__ = ["Constraint", "Instructions", "instructions", "read_constraints"]
 
 Mode = Literal["strict", "loose"]
 MAX_CHARACTERS = 20_000
@@ -85,10 +85,12 @@ class Instructions:
         return look_for_data()
 
     def required_columns(self, kwargs: Mapping[str, Any]) -> tuple[str, ...]:
-        return ("extra_info",)  # or the ground truth: both forms are published
+        """No more than `extra_info`: some published rows have the constraints in the ground truth."""
+        return ("extra_info",)
 
 
 instructions = Instructions()
+"""The reward."""
 
 
 @lru_cache(maxsize=4096)
@@ -122,7 +124,8 @@ def _score(check: Check, variants: list[str]) -> Score:
 def _loose(answer: str) -> list[str]:
     from if_verifiable.common import get_loose_transformations
 
-    return get_loose_transformations(answer)
+    variants: list[str] = get_loose_transformations(answer)
+    return variants
 
 
 def _without_reasoning(response: str) -> str:

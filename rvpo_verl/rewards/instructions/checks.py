@@ -48,7 +48,8 @@ def build(constraint: Constraint) -> Check:
 
 
 def _library(kind: str, arguments: Arguments) -> Check:
-    return checker(kind, arguments).check_following
+    check: Check = checker(kind, arguments).check_following
+    return check
 
 
 _COUNTED = {
@@ -135,7 +136,7 @@ def _sections(arguments: Arguments) -> Check:
 
 def _postscript(arguments: Arguments) -> Check:
     kind = "detectable_content:postscript"
-    found = checker(kind, arguments).check_following
+    found: Check = checker(kind, arguments).check_following
     marker = arguments["postscript_marker"].strip()
     if marker in ("P.S.", "P.P.S"):  # the library has patterns of its own for these
         return found
@@ -195,7 +196,9 @@ def _words_position(arguments: Arguments) -> Check:
 
 def _keyword_position(arguments: Arguments) -> Check:
     checker("words:keywords_specific_position", arguments)
-    keyword, n, m = arguments["keyword"].strip(), arguments["n"], arguments["m"]
+    keyword: str = arguments["keyword"].strip()
+    n: int = arguments["n"]
+    m: int = arguments["m"]
 
     def check(answer: str) -> bool:
         sentences = _sentences(answer)
@@ -291,7 +294,8 @@ def _without_punctuation(text: str) -> str:
 def _sentences(text: str) -> list[str]:
     from if_verifiable.ifbench.instructions_util import split_into_sentences
 
-    return split_into_sentences(text)
+    sentences: list[str] = split_into_sentences(text)
+    return sentences
 
 
 def _words(text: str) -> list[str]:

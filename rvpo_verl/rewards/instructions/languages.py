@@ -20,9 +20,10 @@ def language(text: str) -> str | None:
     detector = factory.create()
     detector.append(text)
     try:
-        return detector.detect()
+        code: str = detector.detect()
     except LangDetectException:
         return None
+    return code
 
 
 @cache

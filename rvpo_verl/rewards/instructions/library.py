@@ -98,7 +98,7 @@ class _NoChance:
 @contextlib.contextmanager
 def _without_chance() -> Iterator[None]:
     """Inside, the library draws nothing at random."""
-    modules = [
+    modules: list[Any] = [
         sys.modules[f"if_verifiable.{benchmark}.{module}"]
         for benchmark in ("ifeval", "ifbench")
         for module in ("instructions", "instructions_util")

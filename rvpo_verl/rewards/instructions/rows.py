@@ -18,6 +18,8 @@ SHAPE = (
 
 @dataclass(frozen=True)
 class Constraint:
+    """What a row asks of the answers to its prompt, in a form that a program can check."""
+
     kind: str
     """Of IFEval or IFBench, such as `keywords:existence`."""
     arguments: dict[str, Any] = field(default_factory=dict)

@@ -7,8 +7,9 @@ thought (the opening tag may have been part of the prompt), and so is a `<think>
 
 import json
 import re
+from collections.abc import Callable
 from string import ascii_letters
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -25,8 +26,8 @@ Call = tuple[str, dict[str, Any]]
 
 # Line breaks inside of strings are common in generated JSON, so not strict. NaN becomes a string, because
 # it would not equal itself.
-_scan = json.JSONDecoder(strict=False, parse_constant=str).scan_once
-_gap = re.compile(r"[\s,]*").match
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(strict=False, parse_constant=str).scan_once  # type: ignore[attr-defined]  # the only reader of a value inside of a text, which is not documented
+_gap = cast("Callable[..., re.Match[str]]", re.compile(r"[\s,]*").match)  # matches everywhere
 PYTHONS_CONSTANTS = {"True": True, "False": False, "None": None}
 _tags_and_letters = re.compile(r"</?(?:think|tool_call|response)>|[^\W_]").finditer
 
@@ -80,9 +81,10 @@ def parse_calls(text: str, limit: int | None = None, *, exact: bool = True) -> l
             raise UnparsableError(f"block {blocks} is not closed, or one of more than {limit}")
         block = text[start + len(OPEN) : end].strip()
         fast = not exact and len(block) <= MAX_BRACKETS
-        found = [*map(_published_form, block.split("\n"))] if fast else [None]
+        found: list[Any] = [*map(_published_form, block.split("\n"))] if fast else [None]
         if None in found:
-            found = map(parse_call, _block_values(block, None if limit is None else limit - len(calls)))
+            values = _block_values(block, None if limit is None else limit - len(calls))
+            found = list(map(parse_call, values))
         calls += found
         if limit is not None and len(calls) > limit:
             raise UnparsableError("too many calls")
@@ -141,12 +143,13 @@ def same(expected: Any, given: Any) -> bool:
     """
     if (kind := type(expected)) is type(given):
         if kind is str:
-            return expected == given or expected.strip() == given.strip()
+            equal: bool = expected == given or expected.strip() == given.strip()
+            return equal
         if kind is dict:
             return expected.keys() == given.keys() and all(same(v, given[k]) for k, v in expected.items())
         if kind is list:
             return len(expected) == len(given) and all(map(same, expected, given))
-        return expected == given
+        return bool(expected == given)
     if type(expected) is str or type(given) is str:
         try:
             if type(expected) is str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from scipy.optimize import linear_sum_assignment
 
@@ -102,8 +102,9 @@ def format(turns: Sequence[str], ground_truth: str) -> float | None:
         return None
     if len(turns) == 1:
         return 1.0 if _read(turns[0])[1] == truth.parts else 0.0
-    parts = [_read(text)[1] for text in turns]
-    if any(each is None or not any(each) for each in parts):
+    read = [_read(text)[1] for text in turns]
+    parts = [each for each in read if each is not None and any(each)]
+    if len(parts) < len(read):
         return 0.0
     calls, responds = any(call for call, _ in parts), any(response for _, response in parts)
     return float(calls == truth.parts[0] and responds >= truth.parts[1])
@@ -123,7 +124,7 @@ def correctness(turns: Sequence[str], ground_truth: str) -> float | None:
 
 
 def _score(answers: tuple[str, ...], ground_truth: str) -> float:
-    truth = _read_ground_truth(ground_truth)
+    truth = cast(GroundTruth, _read_ground_truth(ground_truth))  # `correctness` has read it
     given: list[Call] = []
     try:
         for answer in answers:
@@ -153,15 +154,15 @@ def _similarity(truth: GroundTruth, given: Sequence[Call]) -> float:
     candidates = _by_name(given)
     shared, matched = 0, 0.0
     for name, expected in truth.calls.items():
-        theirs = candidates.get(name)
-        if theirs is None:
+        named = candidates.get(name)
+        if named is None:
             continue
-        if len(expected) == len(theirs) == 1:
+        if len(expected) == len(named) == 1:
             shared += 1
-            matched += _agreement(expected[0], theirs[0])
+            matched += _agreement(expected[0], named[0])
         else:
-            shared += min(len(expected), len(theirs))
-            matched += best_matching([[_agreement(each, other) for other in theirs] for each in expected])
+            shared += min(len(expected), len(named))
+            matched += best_matching([[_agreement(each, other) for other in named] for each in expected])
     score = shared / (truth.count + count - shared) + matched
     return score if count <= truth.count else score * truth.count / count
 
@@ -199,6 +200,7 @@ def best_matching(gains: list[list[float]]) -> float:
         column = next((j for j, gain in enumerate(row) if gain == best and j not in taken), None)
         if column is None:  # two rows want the same one
             rows, columns = linear_sum_assignment(gains, maximize=True)
-            return sum(gains[row][column] for row, column in zip(rows, columns, strict=True))
+            largest: float = sum(gains[row][column] for row, column in zip(rows, columns, strict=True))
+            return largest
         taken.add(column)
     return sum(map(max, gains))
