@@ -44,4 +44,5 @@ def build_criterion(text: str, title: str, category: str, weight: float, polarit
         "weight": weight,
         "polarity": polarity,
         "levels": 1,
+        "judge": "",
     }

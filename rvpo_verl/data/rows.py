@@ -60,7 +60,8 @@ class RubricRow(Schema):
 
     SHAPE: ClassVar[str] = (
         "data_source, prompt=[{role, content}], ability, reward_model={style, ground_truth}, extra_info={split, "
-        "index, rubric=[{criterion, polarity: 1 or -1, weight >= 0, title, category, levels >= 1}], id, source}; "
+        "index, rubric=[{criterion, polarity: 1 or -1, weight >= 0, title, category, levels >= 1, judge}], id, "
+        "source}; "
         "needed are the columns, rubric and criterion"
     )
 
@@ -93,7 +94,17 @@ _EVERY_COLUMN: Row = {
     "extra_info": {
         "split": "",
         "index": 0,
-        "rubric": [{"criterion": "", "title": "", "category": "", "weight": 0.0, "polarity": 0, "levels": 0}],
+        "rubric": [
+            {
+                "criterion": "",
+                "title": "",
+                "category": "",
+                "weight": 0.0,
+                "polarity": 0,
+                "levels": 0,
+                "judge": "",
+            }
+        ],
         "id": "",
         "source": "",
     },

@@ -67,6 +67,7 @@ def test_a_row_of_rar_becomes_a_row_for_verl():
                             "weight": 1.0,
                             "polarity": 1,
                             "levels": 1,
+                            "judge": "",
                         },
                         {
                             "criterion": "Does not mention the interval.",
@@ -75,6 +76,7 @@ def test_a_row_of_rar_becomes_a_row_for_verl():
                             "weight": 0.9,
                             "polarity": -1,
                             "levels": 1,
+                            "judge": "",
                         },
                     ],
                     "id": "",

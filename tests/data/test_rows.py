@@ -26,6 +26,7 @@ CRITERION = st.fixed_dictionaries(
         "title": TEXT,
         "category": TEXT,
         "levels": st.integers(1, 10),
+        "judge": st.text(max_size=3),
     }
 )
 ROW = st.fixed_dictionaries(
@@ -73,7 +74,15 @@ def test_fields_that_may_be_left_out_get_their_defaults(tmp_path):
     }
     (read,) = read_rows(write(tmp_path / "rows.jsonl", [row]))
     assert rubric(read) == [
-        {"criterion": "Is polite.", "polarity": 1, "weight": 1.0, "title": "", "category": "", "levels": 1}
+        {
+            "criterion": "Is polite.",
+            "polarity": 1,
+            "weight": 1.0,
+            "title": "",
+            "category": "",
+            "levels": 1,
+            "judge": "",
+        }
     ]
 
 
