@@ -10,7 +10,7 @@ from rvpo_verl import metrics
 
 project = "rvpo-verl"
 author = "The rvpo-verl authors"
-version = release = installed_version("rvpo-verl")
+version = release = installed_version("rvpo-verl").partition("+")[0]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["dollarmath"]

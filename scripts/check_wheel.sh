@@ -24,6 +24,7 @@ trap 'rm -rf "$work"' EXIT
 
 if [ $clean = yes ]; then
   "$(python_between 10 13)" -m venv "$work/env"
+  install "$work/env" --upgrade "pip>=24.1"
   install "$work/env" "$work"/dist/*.whl
 else
   .venv/bin/python -m venv --without-pip "$work/env"

@@ -58,7 +58,7 @@ class Processes:
         future = self._pool.schedule(_call, args=(function, values, keywords), timeout=timeout)
         try:
             return await asyncio.wrap_future(future)
-        except TimeoutError:
+        except asyncio.TimeoutError:  # a class of its own before Python 3.11
             return None, TimeoutError(f"no answer within {timeout:g} s; its process was ended")
         except asyncio.CancelledError:
             future.cancel()

@@ -76,9 +76,7 @@ def test_what_is_no_aggregation_is_refused_before_training(user_module, code, sa
 
 
 def test_an_unknown_name_is_refused_with_those_installed():
-    with pytest.raises(
-        ConfigError, match=r"did you mean 'softmin'\?.*accepted: mean, min, softmin, variance"
-    ):
+    with pytest.raises(ConfigError, match=r"did you mean 'softmin'\?.*accepted: .*mean, min, softmin"):
         settings(advantage_config({"rvpo": {"aggregation": "sotfmin"}}))
 
 
