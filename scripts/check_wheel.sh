@@ -25,7 +25,8 @@ trap 'rm -rf "$work"' EXIT
 if [ $clean = yes ]; then
   "$(python_between 10 13)" -m venv "$work/env"
   install "$work/env" --upgrade "pip>=24.1"
-  install "$work/env" "$work"/dist/*.whl
+  # verl's trainers import packages that verl does not require; the extra cpu does.
+  install "$work/env" "$(ls "$work"/dist/*.whl)[cpu]"
 else
   .venv/bin/python -m venv --without-pip "$work/env"
   .venv/bin/python -m pip --python "$work/env/bin/python" install --quiet --disable-pip-version-check --no-deps \
