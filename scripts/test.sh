@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# shellcheck disable=SC2317 # the stages are called by name
+# shellcheck disable=SC2317,SC2329 # the stages are called by name
 # Runs the tests in stages that print their time: ./scripts/test.sh [STAGE ... | options of pytest]
 #
 #   lint      ruff, typos                                                   seconds
@@ -7,7 +7,7 @@
 #   quick     every test but those of the other stages                      5 minutes
 #   docs      the site is built, and what README and docs say is tried      2 minutes
 #   wheel     it is built, installed into a new environment and used        1 minute
-#   launcher  trains through verl's launcher, and asks vLLM, on this CPU    15 minutes, beside quick, docs and wheel
+#   launcher  trains through verl's launcher, and asks vLLM, on this CPU    25 minutes, beside quick, docs, wheel, versions
 #   versions  contract tests on verl 0.8.0 and 0.7.1                        5 minutes
 #
 # Without arguments: all but versions. Options of pytest, such as a file or -k NAME, are handed to it instead.
@@ -49,13 +49,12 @@ case "${1:-}" in
   "") asked=(lint types quick docs wheel launcher) ;;
   -* | */* | *.py) asked=() ;;
 esac
-early=() beside=() long=() late=()
+early=() beside=() long=()
 for stage in ${asked[@]+"${asked[@]}"}; do
   case $stage in
     lint | types) early+=("$stage") ;;
-    quick | docs | wheel) beside+=("$stage") ;;
+    quick | docs | wheel | versions) beside+=("$stage") ;;
     launcher) long+=("$stage") ;;
-    versions) late+=("$stage") ;;
     *) echo "There is no stage '$stage': lint, types, quick, docs, wheel, launcher, versions." >&2 && exit 2 ;;
   esac
 done
@@ -79,5 +78,4 @@ else
   wait $! || failed=1
   cat "$others"
 fi
-run ${late[@]+"${late[@]}"} || failed=1
 exit $failed
