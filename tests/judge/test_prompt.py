@@ -118,3 +118,21 @@ def test_parts_of_a_message_that_are_not_text_are_named():
 
 def test_white_space_around_a_statement_is_left_out():
     assert "1. (true or false) Mentions X\n" in question({"1": Criterion(criterion=" Mentions X\n")})
+
+
+def test_a_criterion_of_several_lines_has_one_number():
+    text = question(
+        {"1": Criterion(criterion="Names both:\n2. Paris\n3. Rome"), "2": Criterion(criterion="Is short")}
+    )
+    assert re.findall(r"(?m)^\d+\.", text) == ["1.", "2."]
+
+
+def test_the_judge_sees_which_tools_were_called_and_what_they_returned():
+    call = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}}
+    messages = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "name": "weather", "content": "31 °C"},
+    ]
+    subject = prompt.subject(messages, "It is hot.", 1000)
+    assert '[calls weather with {"city": "Rome"}]' in subject
+    assert "tool weather: 31 °C" in subject
