@@ -17,7 +17,8 @@ python_between() {
 
 purelib() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 
-install() { "$1/bin/python" -m pip install --quiet --disable-pip-version-check "${@:2}"; }
+# Without setuptools' warning of editable installations.
+install() { PYTHONWARNINGS=ignore "$1/bin/python" -m pip install --quiet --disable-pip-version-check "${@:2}"; }
 
 environment() {
   local extra=$1 stamp python
