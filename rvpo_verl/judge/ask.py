@@ -75,6 +75,8 @@ class Asker:
         """How each endpoint is asked for verdicts, one of `verdict.FORMS`, once that is known."""
         if config.output != "auto":
             self.forms = dict.fromkeys(endpoints, config.output)
+        self._refusals: dict[Endpoint, dict[str, JudgeError]] = {}
+        """By form, where a limit of the rate interrupted the search for one that the endpoint accepts."""
         self._patient = patient and config.attempts > 1
         sampling = {"temperature": config.temperature, "max_tokens": config.max_tokens}
         self._sampling = {name: value for name, value in sampling.items() if value is not None}
@@ -216,18 +218,25 @@ class Asker:
         """
         text = prompt.subject(None, "Yes", self.config.max_answer_chars)
         text += prompt.question(PLAIN, explain=self.config.explanations)
-        refusal: JudgeError | None = None
+        refusals = self._refusals.pop(endpoint, {})
         for form in verdict.FORMS:
+            if form in refusals:
+                continue
             request = await endpoint.encode(self._body(text, PLAIN, form))
             try:
                 await endpoint.complete(request, self.config.timeout)
             except JudgeError as error:
                 if error.status in FORM_MAY_BE_REFUSED and form != verdict.FORMS[-1]:
-                    refusal = refusal or error
+                    refusals[form] = error
                     continue
+                if error.kind == "rate_limited":
+                    # The next attempt goes on with this form. LiteLLM counts a refusal as a failure of the model's
+                    # server and may then answer 429 for a while: refused again, it would do so each time.
+                    self._refusals[endpoint] = refusals
                 if error.status is not None or error.kind in ("connection", "timeout"):
-                    raise refusal or error from None
+                    raise error if error.retryable else next(iter(refusals.values()), error) from None
             break
+        refusal = next(iter(refusals.values()), None)
         if refusal is not None:
             logger.warning(
                 "%s accepts no JSON schema (%s): verdicts are requested in the form %r",

@@ -91,6 +91,39 @@ def test_a_server_without_schemas_is_asked_in_the_best_form_it_takes(status):
         assert judge.forms[judge.endpoints[0]] == form
 
 
+@pytest.mark.parametrize("refusal", [400, 500])
+def test_a_limit_of_the_rate_while_the_form_is_sought_loses_no_verdict(refusal):
+    """As LiteLLM's proxy: what the model's server refuses counts as its failure, and it is not asked for a while."""
+    cooldown = [False]
+
+    def cooling(body):
+        if cooldown[0]:
+            cooldown[0] = False
+            return 429, {"error": {"message": "No deployments available for selected model", "code": "429"}}
+        if body.get("response_format", {}).get("type") == "json_schema":
+            cooldown[0] = True
+            return refusal, {"error": {"message": "litellm.InternalServerError: OpenAIException"}}
+        return true(body)
+
+    (judgement,), _, judge = ask(cooling, output="auto", deadline=30)
+    assert judgement.failure is None
+    assert judge.forms[judge.endpoints[0]] == "object"
+
+
+@pytest.mark.parametrize("passing", [429, 500, 503])
+def test_an_error_that_may_pass_is_not_taken_for_the_refusal_before_it(passing):
+    failures = [passing] * 3  # the first ends the attempt before the questions, which nobody hears of
+
+    def words(body):
+        if "response_format" in body:
+            return 400, {"error": {"message": "litellm.UnsupportedParamsError"}}
+        return (failures.pop(), {}) if failures else true(body)
+
+    (judgement,), _, judge = ask(words, output="auto", deadline=30)
+    assert judgement.failure is None
+    assert judge.forms[judge.endpoints[0]] == "text"
+
+
 @pytest.mark.parametrize("retry_after", [None, "1"])
 def test_a_limit_of_the_rate_loses_no_verdict(retry_after):
     with scripted_judge(per_second=20, retry_after=retry_after, latency=0.02) as server:
