@@ -10,6 +10,7 @@ import typer
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "data" / "real-model"
 CHECKPOINTS = ROOT / "outputs" / "real-model"
+WAIT_S = 10
 
 app = typer.Typer(add_completion=False, help=__doc__)
 Results = Annotated[Path, typer.Option(help="Folder of a file for each run.")]
@@ -20,20 +21,27 @@ def run(
     model: Annotated[
         Path, typer.Option(exists=True, file_okay=False, help="Hugging Face folder of the model.")
     ],
+    ifeval: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="IFEval's rows as JSON lines, answered after each run."
+        ),
+    ] = None,
     results: Results = RESULTS,
     checkpoints: Annotated[
-        Path, typer.Option(help="Folder for the state of the run in progress.")
+        Path, typer.Option(help="Folder for the states of the runs in progress.")
     ] = CHECKPOINTS,
     threads: Annotated[int, typer.Option(min=1)] = 1,
     minutes: Annotated[
         float | None, typer.Option(help="Stop after the step that ends later than this.")
     ] = None,
 ) -> None:
-    """Makes the runs that RESULTS does not have yet, one after the other. It may be stopped at any time."""
+    """Makes the runs that RESULTS does not have yet. It may be stopped at any time, and run several times at once."""
     import torch
     from real_model import grid
     from real_model.policy import Policy
-    from real_model.results import File
+    from real_model.prompts import benchmark
+    from real_model.results import File, claimed
     from real_model.training import train
 
     torch.set_num_threads(threads)
@@ -43,15 +51,21 @@ def run(
         return end is None or time.monotonic() < end
 
     while go_on():
-        chosen = grid.chosen_learning_rate(results)
-        wanted = grid.learning_rate_runs() if chosen is None else grid.comparison_runs(chosen)
-        left = [each for each in wanted if not File(results, each).finished()]
+        left = [each for each in grid.wanted(results) if not File(results, each).finished()]
         if not left:
             typer.echo("every run is finished")
             return
-        typer.echo(f"{time.strftime('%H:%M:%S')} {left[0].name}")
-        policy = Policy(model, left[0].learning_rate)
-        train(left[0], policy, File(results, left[0]), checkpoints / "run.pt", go_on=go_on)
+        for each in left:
+            file, checkpoint = File(results, each), checkpoints / f"{each.name}.pt"
+            with claimed(checkpoint.with_suffix(".lock")) as mine:
+                if not mine or file.finished():
+                    continue
+                typer.echo(f"{time.strftime('%H:%M:%S')} {each.name}")
+                policy = Policy(model, each.learning_rate)
+                train(each, policy, file, checkpoint, go_on=go_on, benchmark=benchmark(ifeval))
+                break
+        else:
+            time.sleep(WAIT_S)  # others make all that can be made now
 
 
 @app.command()

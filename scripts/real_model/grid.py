@@ -7,6 +7,7 @@ import numpy as np
 
 from real_model.results import File, Run
 
+UNTRAINED = Run("gdpo", 0, 0.0, 0)
 LEARNING_RATES = (5e-5, 1e-4, 2e-5)
 LEARNING_RATE_STEPS = 30
 LEARNING_RATE_SEED = 100
@@ -29,6 +30,12 @@ def comparison_runs(learning_rate: float) -> list[Run]:
         for seed in range(1, seeds + 1)
         for method in methods
     ]
+
+
+def wanted(folder: Path) -> list[Run]:
+    """Those that can be made now: the methods wait for the learning rate."""
+    rate = chosen_learning_rate(folder)
+    return [UNTRAINED, *(learning_rate_runs() if rate is None else comparison_runs(rate))]
 
 
 def chosen_learning_rate(folder: Path) -> float | None:

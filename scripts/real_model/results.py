@@ -5,8 +5,11 @@ machine, without a checkpoint: the updates are made again, the answers are not s
 """
 
 import base64
+import fcntl
 import json
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +72,19 @@ class File:
             if path.exists():
                 kept = [record for record in _read(path) if record.get("step", 0) <= step]
                 path.write_text("".join(json.dumps(record) + "\n" for record in kept))
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Whether what `path` stands for is this process's until the block ends: several work side by side."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def read_runs(folder: Path) -> list[File]:

@@ -22,7 +22,10 @@ from tests.support.random_policy import save_random_policy
 pytestmark = pytest.mark.skipif(
     not resources.is_there("tokenizers/punkt_tab"), reason="nltk's data punkt_tab is not there"
 )
-SIZE = Size(prompts=2, group=4, tokens=6, evaluate_every=2, evaluated_prompts=3, answers_each=2)
+SIZE = Size(
+    prompts=2, group=4, tokens=6, evaluate_every=2, evaluated_prompts=3, evaluated_at_the_end=5, answers_each=2,
+    benchmark_tokens=6, saved_every=2,
+)  # fmt: skip
 RUN = Run("k2", 1, 1e-2, 4)
 TIMES = ("sampling_s", "step_s")
 
@@ -56,7 +59,7 @@ def test_a_run_that_is_stopped_goes_on_as_if_it_had_not_been(model, tmp_path):
     whole = make(model, tmp_path / "whole")
     parts = make(model, tmp_path / "parts", calls=(1, 2, 1))
     assert whole.finished() and parts.finished()
-    assert len(whole.steps()) == 4 and [each["step"] for each in whole.evaluations()] == [0, 2, 4]
+    assert len(whole.steps()) == 4 and [each["step"] for each in whole.evaluations()] == [2, 4]
     assert without_times(parts.steps()) == without_times(whole.steps())
     assert parts.evaluations() == whole.evaluations()
 
@@ -96,24 +99,93 @@ def test_a_run_does_not_go_on_with_prompts_that_are_drawn_differently_now(model,
         make(model, tmp_path)
 
 
+def plain_logits(policy, prompt, answer):
+    """Of the tokens of one answer, by the model's own forward of one sequence."""
+    ids = torch.cat([prompt, answer])[None]
+    return policy.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
+
+
+def sampled_to_an_end(policy, each, seed):
+    """Answers of different length: a token of a random policy's answers is taken for the one that ends them."""
+    answer_NT = policy.sample(TEXTS, each, 9, seed).answer_NT
+    policy.eos = int(answer_NT[:, 2:6].flatten().mode().values)
+    sampled = policy.sample(TEXTS, each, 9, seed)
+    assert sampled.length_N.min() < 7 and sampled.length_N.max() == 9
+    return sampled
+
+
+TEXTS = ["Describe tea.", "Write a line about a long walk by the sea in winter."]
+
+
+def test_answers_that_share_their_prompt_have_the_probabilities_that_each_has_alone(model):
+    policy, reference = policy_of(model), policy_of(model)
+    reference.model.set_attn_implementation("sdpa")
+    sampled = sampled_to_an_end(policy, 3, 0)
+    answers = [answer[mask] for answer, mask in zip(sampled.answer_NT, sampled.mask_NT, strict=True)]
+    for number, prompt in enumerate(sampled.prompts):
+        of_prompt = answers[3 * number : 3 * number + 3]
+        alone = [
+            plain_logits(reference, prompt, answer).log_softmax(-1).gather(-1, answer[:, None])[:, 0]
+            for answer in of_prompt
+        ]
+        torch.testing.assert_close(policy.log_prob(prompt, of_prompt), torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_token_is_the_one_at_which_the_sum_of_the_probabilities_passes_its_number(model):
+    policy, reference = policy_of(model), policy_of(model)
+    reference.model.set_attn_implementation("sdpa")
+    sampled = sampled_to_an_end(policy, 4, 3)
+    draw_NT = torch.rand(8, 9, generator=torch.Generator().manual_seed(3))
+    for number, (answer, mask) in enumerate(zip(sampled.answer_NT, sampled.mask_NT, strict=True)):
+        kept = answer[mask]
+        sums = plain_logits(reference, sampled.prompts[number // 4], kept).softmax(-1).cumsum(-1)
+        at = sums.gather(-1, kept[:, None])[:, 0]
+        below = torch.where(kept > 0, sums.gather(-1, (kept - 1).clamp(min=0)[:, None])[:, 0], 0.0)
+        draw = draw_NT[number, : len(kept)]
+        assert (below - 1e-4 <= draw).all() and (draw <= at + 1e-4).all()
+
+
+@torch.no_grad()
+def test_without_a_seed_each_token_is_the_most_probable(model):
+    policy, reference = policy_of(model), policy_of(model)
+    reference.model.set_attn_implementation("sdpa")
+    sampled = policy.sample(TEXTS, 1, 9, seed=None)
+    for prompt, answer, mask in zip(sampled.prompts, sampled.answer_NT, sampled.mask_NT, strict=True):
+        assert (plain_logits(reference, prompt, answer[mask]).argmax(-1) == answer[mask]).all()
+
+
+def test_an_update_is_the_gradient_of_the_mean_over_the_tokens(model):
+    policy, reference = policy_of(model), policy_of(model)
+    reference.model.set_attn_implementation("sdpa")
+    sampled = sampled_to_an_end(policy, 3, 1)
+    advantage_N = torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0, -1.0])
+    loss = 0.0
+    for number, (answer, mask) in enumerate(zip(sampled.answer_NT, sampled.mask_NT, strict=True)):
+        logits = plain_logits(reference, sampled.prompts[number // 3], answer[mask])
+        log_prob = logits.log_softmax(-1).gather(-1, answer[mask][:, None])
+        loss = loss - advantage_N[number] * log_prob.sum() / sampled.mask_NT.sum()
+    loss.backward()
+    expected = torch.nn.utils.get_total_norm([each.grad for each in reference.parameters])
+    assert policy.update(sampled, advantage_N) == pytest.approx(float(expected), rel=1e-4)
+
+
+@torch.no_grad()
 def test_training_raises_the_probability_of_what_is_rewarded(model):
     policy = policy_of(model)
-    sampled = policy.sample(["Describe tea."] * 8, 6, seed=0)
+    sampled = policy.sample(["Describe tea."], 8, 6, seed=0)
     advantage_N = torch.where(torch.arange(8) < 4, 1.0, -1.0)
 
-    @torch.no_grad()
     def log_prob():
-        ids = torch.cat([sampled.prompt_NP, sampled.answer_NT], dim=1)
-        attention = torch.cat([sampled.prompt_mask_NP, sampled.mask_NT.long()], dim=1)
-        logits = policy.model(input_ids=ids, attention_mask=attention).logits[:, -7:-1].float()
-        each = logits.log_softmax(-1).gather(-1, sampled.answer_NT[..., None])[..., 0]
-        return (each * sampled.mask_NT).sum(dim=1)
+        answers = [answer[mask] for answer, mask in zip(sampled.answer_NT, sampled.mask_NT, strict=True)]
+        each = policy.log_prob(sampled.prompts[0], answers)
+        return torch.stack([part.sum() for part in each.split(sampled.length_N.tolist())])
 
     before = log_prob()
-    for _ in range(3):
-        assert policy.update(sampled, advantage_N) > 0
-    change = log_prob() - before
-    assert (change * advantage_N).sum() > 0
+    with torch.enable_grad():
+        for _ in range(3):
+            assert policy.update(sampled, advantage_N) > 0
+    assert ((log_prob() - before) * advantage_N).sum() > 0
 
 
 def test_methods_with_the_same_seed_see_the_same_prompts_and_none_of_the_held_out_tasks():
