@@ -1,8 +1,8 @@
-"""A verl rollout engine on `transformers.generate`: tokens in, tokens and log-probabilities out.
+"""A verl rollout engine on a transformers model: tokens in, tokens and log-probabilities out.
 
 Requests that arrive together with the same sampling parameters are generated as one batch.
 
-Shapes: B requests, P tokens of the longest prompt, T generated tokens.
+Shapes: B requests, T generated tokens, R answers that are still in the batch, L tokens up to now, V of the vocabulary.
 """
 
 import asyncio
@@ -14,11 +14,20 @@ import ray
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.rollout.base import BaseRollout
 from verl.workers.rollout.replica import RolloutReplica, TokenOutput
 from verl.workers.rollout.utils import ensure_async_iterator
+
+from rvpo_verl.cpu import attention
+from rvpo_verl.cpu.sampling import Choose, inverse_cdf, sample
 
 GATHER_SECONDS = 0.02
 """How long the first request waits for others to share its batch."""
@@ -78,7 +87,9 @@ class TransformersServer:
         self._config = omega_conf_to_dataclass(config)
         model = omega_conf_to_dataclass(model_config)
         dtype = getattr(torch, self._config.dtype)
-        self._model = AutoModelForCausalLM.from_config(model.hf_config, dtype=dtype).eval()
+        self._model = AutoModelForCausalLM.from_config(
+            model.hf_config, dtype=dtype, attn_implementation=attention.implementation(model.hf_config)
+        ).eval()
         self._eos, self._pad = model.tokenizer.eos_token_id, model.tokenizer.pad_token_id
         self._global_steps: int | None = None
         self._waiting: list[_Request] = []
@@ -130,52 +141,51 @@ class TransformersServer:
                 for request, output in zip(batch, outputs, strict=True):
                     request.answer.set_result(output)
 
-    @torch.no_grad()
     def _generate(self, prompts: list[list[int]], sampling: dict[str, Any]) -> list[TokenOutput]:
-        longest = max(map(len, prompts))
-        ids_BP = torch.full((len(prompts), longest), self._pad)
-        mask_BP = torch.zeros_like(ids_BP)
-        for row, prompt in enumerate(prompts):
-            ids_BP[row, longest - len(prompt) :] = torch.tensor(prompt)
-            mask_BP[row, longest - len(prompt) :] = 1
-
         temperature = float(sampling.get("temperature", 1.0))
-        options: dict[str, Any] = {"do_sample": False}
-        if temperature > 0:
-            options = {
-                "do_sample": True,
-                "temperature": temperature,
-                "top_p": float(sampling.get("top_p", 1.0)),
-                "top_k": max(int(sampling.get("top_k", -1)), 0),
-                "repetition_penalty": float(sampling.get("repetition_penalty", 1.0)),
-            }
-        output = self._model.generate(
-            input_ids=ids_BP,
-            attention_mask=mask_BP,
-            max_new_tokens=int(sampling.get("max_tokens") or self._config.response_length),
-            eos_token_id=self._eos,
-            pad_token_id=self._pad,
-            return_dict_in_generate=True,
-            output_logits=bool(sampling.get("logprobs")),
-            **options,
+        answers = sample(
+            self._model,
+            prompts,
+            int(sampling.get("max_tokens") or self._config.response_length),
+            _most_probable if temperature == 0 else _drawn(sampling),
+            eos=self._eos,
+            pad=self._pad,
+            temperature=temperature or 1.0,
         )
-        ids_BT = output.sequences[:, longest:]
-        log_probs_BT = None
-        if output.logits is not None:
-            logits_BTV = torch.stack(output.logits, dim=1).float() / (temperature or 1.0)
-            log_probs_BT = logits_BTV.log_softmax(-1).gather(-1, ids_BT[..., None])[..., 0]
-        return [self._output(ids_BT, log_probs_BT, row) for row in range(len(prompts))]
+        return [
+            TokenOutput(
+                token_ids=ids[:length],
+                log_probs=log_probs[:length] if sampling.get("logprobs") else None,
+                stop_reason="completed",
+                num_preempted=0,
+                extra_fields={"global_steps": self._global_steps},
+            )
+            for ids, log_probs, length in zip(
+                answers.ids_BT.tolist(), answers.log_prob_BT.tolist(), answers.length_B.tolist(), strict=True
+            )
+        ]
 
-    def _output(self, ids_BT: Tensor, log_probs_BT: Tensor | None, row: int) -> TokenOutput:
-        ids = ids_BT[row].tolist()
-        length = ids.index(self._eos) + 1 if self._eos in ids else len(ids)
-        return TokenOutput(
-            token_ids=ids[:length],
-            log_probs=None if log_probs_BT is None else log_probs_BT[row, :length].tolist(),
-            stop_reason="completed",
-            num_preempted=0,
-            extra_fields={"global_steps": self._global_steps},
-        )
+
+def _most_probable(log_prob_RV: Tensor, ids_RL: Tensor, row_R: Tensor, t: int) -> Tensor:
+    return log_prob_RV.argmax(dim=-1)
+
+
+def _drawn(sampling: dict[str, Any]) -> Choose:
+    """At random, as vLLM's options of the same names say."""
+    limits = LogitsProcessorList()
+    if (penalty := float(sampling.get("repetition_penalty", 1.0))) != 1.0:
+        limits.append(RepetitionPenaltyLogitsProcessor(penalty))
+    if (top_k := int(sampling.get("top_k", -1))) > 0:
+        limits.append(TopKLogitsWarper(top_k))
+    if (top_p := float(sampling.get("top_p", 1.0))) < 1.0:
+        limits.append(TopPLogitsWarper(top_p))
+
+    def choose(log_prob_RV: Tensor, ids_RL: Tensor, row_R: Tensor, t: int) -> Tensor:
+        # transformers names the types of CPU tensors of old.
+        left_RV = limits(ids_RL, log_prob_RV)  # type: ignore[arg-type]
+        return inverse_cdf(left_RV.log_softmax(dim=-1), torch.rand(len(row_R)))
+
+    return choose
 
 
 class TransformersReplica(RolloutReplica):

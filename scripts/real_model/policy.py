@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from real_model import attention
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from rvpo_verl.cpu import attention
+from rvpo_verl.cpu.sampling import inverse_cdf, sample
 
 LONGEST_GRADIENT = 1.0
-ENDED = 0.2
-"""Share of ended answers from which on they are taken out of the batch."""
 
 
 @dataclass(frozen=True)
@@ -70,46 +70,23 @@ class Policy:
         ids = self.tokenizer(chats, add_special_tokens=False).input_ids
         return [torch.tensor(each) for each in ids]
 
-    @torch.no_grad()
     def sample(self, texts: Sequence[str], each: int, tokens: int, seed: int | None) -> Sampled:
         """`each` answers to each text, at temperature 1; with `seed` None the most probable token every time.
 
         One uniform number a token decides, drawn before the answers are: two policies that are alike answer alike.
         """
         prompts = self.prompts(texts)
-        N = len(prompts) * each
-        draw_NT = (
-            None if seed is None else torch.rand(N, tokens, generator=torch.Generator().manual_seed(seed))
-        )
-        longest = max(map(len, prompts))
-        ids = torch.stack([_left_padded(prompt, longest, self.pad) for prompt in prompts])
-        is_token = torch.stack([_left_padded(torch.ones_like(prompt), longest, 0) for prompt in prompts])
-        cache = DynamicCache(config=self.model.config)
-        hidden = self._hidden(ids, is_token, (is_token.cumsum(dim=1) - 1).clamp(min=0), cache)
-        # The prompt is computed once for all of its answers.
-        cache.batch_repeat_interleave(each)
-        hidden, is_token = hidden.repeat_interleave(each, dim=0), is_token.repeat_interleave(each, dim=0)
-        answer_NT = torch.full((N, tokens), self.pad)
-        running = torch.arange(N)
-        for t in range(tokens):
-            probability = self._logits(hidden[:, -1]).softmax(dim=-1)
-            token = (
-                probability.argmax(dim=-1)
-                if draw_NT is None
-                else _inverse_cdf(probability, draw_NT[running, t])
-            )
-            answer_NT[running, t] = token
-            going = token != self.eos
-            if t + 1 == tokens or not going.any():
-                break
-            if going.float().mean() <= 1 - ENDED:
-                kept = going.nonzero()[:, 0]
-                running, token, is_token = running[kept], token[kept], is_token[kept]
-                cache.batch_select_indices(kept)
-            position = is_token.sum(dim=1, keepdim=True)
-            is_token = torch.cat([is_token, torch.ones_like(position)], dim=1)
-            hidden = self._hidden(token[:, None], is_token, position, cache)
-        return self._sampled(prompts, answer_NT)
+        generator = torch.Generator().manual_seed(seed or 0)
+        draw_NT = torch.rand(len(prompts) * each, tokens, generator=generator)
+
+        def choose(log_prob_RV: Tensor, ids_RL: Tensor, row_R: Tensor, t: int) -> Tensor:
+            return log_prob_RV.argmax(dim=-1) if seed is None else inverse_cdf(log_prob_RV, draw_NT[row_R, t])
+
+        answers = sample(
+            self.model, [prompt.tolist() for prompt in prompts for _ in range(each)], tokens, choose,
+            eos=self.eos, pad=self.pad,
+        )  # fmt: skip
+        return self._sampled(prompts, answers.ids_BT)
 
     def sampled(self, texts: Sequence[str], answer_NT: Tensor) -> Sampled:
         """Answers that were sampled before, by their tokens."""
@@ -133,13 +110,18 @@ class Policy:
         sees_LL = (part_L[None] == 0) | (part_L[:, None] == part_L[None])
         sees_LL &= torch.ones_like(sees_LL).tril()
         added_LL = torch.zeros(sees_LL.shape, dtype=self.model.dtype).masked_fill(~sees_LL, -torch.inf)
-        hidden_L = self._hidden(torch.cat([prompt, *answers])[None], added_LL[None, None], position_L[None])[0]
+        out = self.model.model(
+            input_ids=torch.cat([prompt, *answers])[None],
+            attention_mask=added_LL[None, None],
+            position_ids=position_L[None],
+        )
         # A token is predicted where the one before it stands: the prompt's last for the first of an answer.
         before = torch.arange(len(part_L)) - 1
         is_answer = part_L > 0
         before[is_answer & (position_L == len(prompt))] = len(prompt) - 1
-        logits = self._logits(hidden_L[before[is_answer]])
-        return logits.log_softmax(dim=-1).gather(-1, torch.cat([*answers])[:, None])[:, 0]
+        logits = self.model.lm_head(out.last_hidden_state[0, before[is_answer]]).float()
+        log_prob: Tensor = logits.log_softmax(dim=-1).gather(-1, torch.cat([*answers])[:, None])[:, 0]
+        return log_prob
 
     def update(self, sampled: Sampled, advantage_N: Tensor) -> float:
         """One step on the mean over the batch's tokens, as verl's `token-mean`.
@@ -173,21 +155,6 @@ class Policy:
         self.optimizer.load_state_dict(state["optimizer"])
         self._copy()
 
-    def _hidden(
-        self, ids: Tensor, attended: Tensor, positions: Tensor, cache: DynamicCache | None = None
-    ) -> Tensor:
-        out = self.model.model(
-            input_ids=ids, attention_mask=attended, position_ids=positions, past_key_values=cache,
-            use_cache=cache is not None,
-        )  # fmt: skip
-        hidden: Tensor = out.last_hidden_state
-        return hidden
-
-    def _logits(self, hidden: Tensor) -> Tensor:
-        # Of a view that is not contiguous, the product would copy the whole matrix.
-        logits: Tensor = self.model.lm_head(hidden.contiguous()).float()
-        return logits
-
     def _sampled(self, prompts: list[Tensor], answer_NT: Tensor) -> Sampled:
         is_end_NT = (answer_NT == self.eos).long()
         mask_NT = (is_end_NT.cumsum(dim=1) - is_end_NT == 0) & (answer_NT != self.pad)
@@ -197,14 +164,3 @@ class Policy:
     def _copy(self) -> None:
         for master, parameter in zip(self.masters, self.parameters, strict=True):
             parameter.copy_(master)
-
-
-def _left_padded(tokens: Tensor, length: int, value: int) -> Tensor:
-    return torch.nn.functional.pad(tokens, (length - len(tokens), 0), value=value)
-
-
-def _inverse_cdf(probability: Tensor, draw: Tensor) -> Tensor:
-    """The token at which the sum of the probabilities passes the number drawn from 0 to 1."""
-    sum_ = probability.cumsum(dim=-1)
-    # The last sum is 1 but for rounding.
-    return torch.searchsorted(sum_, draw[:, None] * sum_[:, -1:])[:, 0].clamp(max=probability.shape[-1] - 1)

@@ -132,21 +132,6 @@ def test_answers_that_share_their_prompt_have_the_probabilities_that_each_has_al
 
 
 @torch.no_grad()
-def test_a_token_is_the_one_at_which_the_sum_of_the_probabilities_passes_its_number(model):
-    policy, reference = policy_of(model), policy_of(model)
-    reference.model.set_attn_implementation("sdpa")
-    sampled = sampled_to_an_end(policy, 4, 3)
-    draw_NT = torch.rand(8, 9, generator=torch.Generator().manual_seed(3))
-    for number, (answer, mask) in enumerate(zip(sampled.answer_NT, sampled.mask_NT, strict=True)):
-        kept = answer[mask]
-        sums = plain_logits(reference, sampled.prompts[number // 4], kept).softmax(-1).cumsum(-1)
-        at = sums.gather(-1, kept[:, None])[:, 0]
-        below = torch.where(kept > 0, sums.gather(-1, (kept - 1).clamp(min=0)[:, None])[:, 0], 0.0)
-        draw = draw_NT[number, : len(kept)]
-        assert (below - 1e-4 <= draw).all() and (draw <= at + 1e-4).all()
-
-
-@torch.no_grad()
 def test_without_a_seed_each_token_is_the_most_probable(model):
     policy, reference = policy_of(model), policy_of(model)
     reference.model.set_attn_implementation("sdpa")

@@ -1,7 +1,8 @@
 """Attention for a CPU: the queries that share a key are one matrix, and no key is copied.
 
-Four times faster for one new token of 48 answers than the attention that transformers takes by itself, which copies
-the keys for every query head or goes through them in blocks made for long sequences.
+Importing this file makes it known to transformers as `shared_keys`. For one new token of 48 answers it takes a
+quarter of the time of the attention that transformers takes by itself, which goes through the keys in blocks made for
+long sequences.
 
 Shapes: B sequences, H query heads, K key heads, T new tokens, L attended tokens, D numbers a head.
 """
@@ -10,10 +11,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig
 from transformers.masking_utils import eager_mask
 
 NAME = "shared_keys"
+MODEL_TYPES = frozenset({"llama", "qwen2", "qwen3"})
+"""Their attention is a softmax of scaled products and nothing else."""
+
+
+def implementation(config: PreTrainedConfig) -> str | None:
+    """What `attn_implementation` should be for a model; None leaves it to transformers."""
+    return NAME if config.model_type in MODEL_TYPES else None
 
 
 def shared_keys(
