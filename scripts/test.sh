@@ -17,7 +17,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
-DOCS=(tests/test_docs.py tests/test_documented.py)
+DOCS=(tests/unit/test_docs.py tests/unit/test_documented.py)
 tests() { timeout 4800 .venv/bin/python -m pytest "$@"; }
 
 # `set -e` does not hold within a stage: commands are joined by &&.

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
@@ -10,8 +9,9 @@ from omegaconf import OmegaConf
 from packaging.version import Version
 
 from rvpo_verl.attach.hooks import verl_version
+from tests.support.paths import ROOT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "verl-options.md").read_text()
+PAGE = (ROOT / "docs" / "verl-options.md").read_text()
 
 pytestmark = pytest.mark.skipif(Version(verl_version()) < Version("0.9"), reason="the page is of verl 0.9")
 

@@ -7,8 +7,9 @@ import pytest
 import verl
 
 from rvpo_verl.attach.hooks import verl_version
+from tests.support.paths import ROOT
 
-PATCHES = Path(__file__).parents[2] / "patches"
+PATCHES = ROOT / "patches"
 TREE = Path(verl.__file__).parents[1]
 
 

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
@@ -15,8 +14,9 @@ from omegaconf import OmegaConf
 from rvpo_verl.attach.compose import compose_config
 from rvpo_verl.attach.hooks import verl_version
 from rvpo_verl.attach.verl_config import advantage_config
+from tests.support.paths import ROOT
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPES = ROOT / "recipes"
 RUNS = [
     "tool_calling.sh 1.5b", "tool_calling.sh 3b",
     "rubrics.sh 3b", "rubrics.sh 7b", "rubrics.sh 14b", "rubrics.sh 14b-megatron",

@@ -3,15 +3,14 @@
 import json
 import os
 import time
-from pathlib import Path
 
 import pytest
 
 from rvpo_verl.cpu import launch, policy, tasks
 from rvpo_verl.cpu.policy import WarmUp
 from rvpo_verl.files import write_parquet
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 # Some answers of this policy have the right format, most do not. Its heads have the size that vLLM supports.
 BRIEF = WarmUp(
     hidden_size=64, intermediate_size=128, heads=2, key_value_heads=2,

@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
+
 pytestmark = [pytest.mark.launcher, pytest.mark.timeout(300)]
 
-CLUSTER = Path(__file__).parents[2] / "recipes" / "cluster"
+CLUSTER = ROOT / "recipes" / "cluster"
 SMALL = "--num-cpus=1 --object-store-memory=100000000 --min-worker-port=0 --max-worker-port=0"
 NO_DASHBOARD = "--include-dashboard=false"
 

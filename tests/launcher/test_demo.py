@@ -1,17 +1,16 @@
 """`rvpo-verl demo --data`, from the command to the report: on RLLA's own rows where they are at hand."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from rvpo_verl.cpu import tasks
 from rvpo_verl.files import write_parquet
+from tests.support.paths import SHARED_DATA
 
-RLLA = Path(os.environ.get("RVPO_TEST_DATA", Path(__file__).parents[3] / "shared/data")) / "rlla/test.parquet"
+RLLA = SHARED_DATA / "rlla/test.parquet"
 COMMAND = [sys.executable, "-c", "from rvpo_verl.cli import app; app()", "demo"]
 
 

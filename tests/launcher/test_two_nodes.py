@@ -7,14 +7,15 @@ command here, in an environment that inherits nothing, as ssh would.
 import stat
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.support.paths import ROOT
+
 pytestmark = [pytest.mark.launcher, pytest.mark.timeout(900)]
 
-CLUSTER = Path(__file__).parents[2] / "recipes" / "cluster"
+CLUSTER = ROOT / "recipes" / "cluster"
 WORKER = "127.0.0.2"
 NODE_LOST = 75
 SSH = """#!/bin/bash

@@ -8,6 +8,7 @@ from typing import Any
 from rvpo_verl.cpu import launch
 from rvpo_verl.cpu.policy import WarmUp
 from rvpo_verl.files import write_parquet
+from tests.support.paths import ROOT
 from tests.support.random_policy import save_random_policy
 
 JUDGE = "reward.rvpo.rewards.rubric.kwargs.judge"
@@ -96,7 +97,7 @@ def train_on_rubrics(
     recorded, metrics, log = (folder / name for name in ("recorded.jsonl", "metrics.jsonl", "launcher.log"))
     environment = {
         "VERL_USE_EXTERNAL_MODULES": "rvpo_verl,rvpo_verl.cpu,tests.support.rubric_recorder",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(ROOT),
         "RECORDER_FILE": str(recorded),
         "VERL_FILE_LOGGER_PATH": str(metrics),
         **(env or {}),
