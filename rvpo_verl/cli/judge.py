@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from rvpo_verl.judge.check import EndpointCheck, Run
     from rvpo_verl.judge.config import JudgeConfig
 
+FORMS = {
+    "schema": "a JSON schema",
+    "object": "a JSON object, with a schema beside it",
+    "json": "any JSON object; the prompt says which",
+    "text": "text; the prompt says in which form",
+}
+
 app = typer.Typer(no_args_is_help=True, help="The language model that judges rubrics.")
 
 BaseUrl = Annotated[str, typer.Option("--base-url", help="OpenAI-compatible API, http://HOST:PORT/v1.")]
@@ -107,8 +114,7 @@ def _check_table(check: "EndpointCheck", run: "Run", config: "JudgeConfig") -> T
     for failure, count in check.failures.items():
         table.add_row(f"failed {count} times", f"[red]{escape(failure)}[/red]")
     if check.usable:
-        schema = {True: "yes", False: "no: the form is requested in the prompt", None: "not tried"}
-        table.add_row("accepts a JSON schema", schema[check.schema])
+        table.add_row("verdicts are requested as", FORMS[check.form or "text"])
         table.add_row("correct on plain statements", f"{check.correct} of {len(PLAIN_STATEMENTS)}")
         table.add_row("latency of a single call", f"{check.latency:.2f} s (median)")
         table.add_row(f"verdicts per second, {config.limit} in flight", f"{check.verdicts_per_second:.1f}")

@@ -47,8 +47,8 @@ class EndpointCheck:
     endpoint: str
     failures: dict[str, int] = field(default_factory=dict)
     """Count by cause."""
-    schema: bool | None = None
-    """Whether it accepts a JSON schema; None also if `output` is `text`."""
+    form: str | None = None
+    """In which verdicts are requested, one of `verdict.FORMS`."""
     correct: int = 0
     """Correct verdicts among those on `PLAIN_STATEMENTS`."""
     latency: float | None = None
@@ -106,8 +106,7 @@ async def _check(judge: Judge, run: Run, responses: int) -> EndpointCheck:
     result.endpoint = str(judge.endpoints[0])  # now with the model, also if it was left out
     if failures.total() < len(PLAIN_STATEMENTS):
         result.latency = statistics.median(figures.latency)
-        if judge.config.output != "text":
-            result.schema = judge.forms[judge.endpoints[0]] in ("schema", "object")
+        result.form = judge.forms[judge.endpoints[0]]
         failures += await _measure_rate(judge, run, responses, result)
     result.failures = dict(failures)
     return result

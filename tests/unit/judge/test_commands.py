@@ -35,20 +35,22 @@ def test_check_reports_rate_and_cost(server):
     ]
     (found,) = json.loads(run("check", "--base-url", server.base_url, "--json", "--responses", 8, *size))
     assert found["usable"] is True
-    assert found["schema"] is True
+    assert found["form"] == "schema"
     assert found["failures"] == {}
     assert len(server.log()) == 1 + 4 + 8 * 3, "the first one asks for the form"
     calls = 10 * 2 * 3 * 100
     assert found["cost"] == pytest.approx(calls * (found["tokens_in"] + 4 * found["tokens_out"]) / 1e6)
     assert found["seconds_per_step"] == pytest.approx(60 / found["verdicts_per_second"])
-    assert "accepts a JSON schema" in run("check", "--base-url", server.base_url, "--responses", 1)
+    assert "verdicts are requested as a JSON schema" in " ".join(run("check", "--base-url", server.base_url, "--responses", 1).split())
 
 
-def test_check_reports_a_server_that_accepts_no_schema(server):
+def test_check_reports_the_form_that_a_server_accepts(server):
     server.tell(accepts_schema=False)
     (found,) = json.loads(run("check", "--base-url", server.base_url, "--json", "--responses", 1))
-    assert found["schema"] is False
+    assert found["form"] not in ("schema", None)
     assert found["usable"] is True
+    shown = " ".join(run("check", "--base-url", server.base_url, "--responses", 1).split())
+    assert "verdicts are requested as" in shown and "a JSON schema" not in shown
 
 
 def test_failed_calls_do_not_lower_the_mean_tokens_of_a_call():
