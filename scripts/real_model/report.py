@@ -6,30 +6,43 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from real_model import grid, prompts
+from real_model import grid, outcomes, prompts
 from real_model.methods import METHODS
 from real_model.results import File
 
-RESAMPLES = 2000
-FOUND, LOST = 0.3, 0.1
-"""A kind is found when its share rises by more than FOUND from below LOST, and lost when it falls by more than LOST."""
+CURVE_PROMPTS = 24
+"""The curves are over the prompts that are evaluated along the way, also where more are at the end."""
+SHOWN = (0, 3, 9, 20)
+"""Held-out prompts whose answers are shown."""
 
 
 def write(results: Path, docs: Path) -> Path:
-    """The report and its figure."""
+    """The report and its figures."""
     out = docs / "experiments-real-model.md"
-    rate = grid.chosen_learning_rate(results)
+    rate, untrained = grid.chosen_learning_rate(results), File(results, grid.UNTRAINED)
     rates = [File(results, run) for run in grid.learning_rate_runs()]
     runs = [] if rate is None else [File(results, run) for run in grid.comparison_runs(rate)]
-    finished = [file for file in runs if file.finished()]
+    by_method = _by_method([file for file in runs if file.finished()])
     parts = [_INTRODUCTION, _completeness(rates, runs), _rates(rates, rate)]
-    if finished:
-        _figure(runs, docs / "figures" / "real-model.png")
+    if by_method and untrained.finished():
+        _outcome_figure(by_method, untrained, docs / "figures" / "real-model.png")
+        _kinds_figure(by_method, untrained, docs / "figures" / "real-model-kinds.png")
         parts += [
-            "![Share of held-out answers that meet all constraints, and gradient norms](figures/real-model.png)"
+            _outcomes(by_method, untrained),
+            "![Share of held-out answers that meet all constraints, and gradient norms, by step]"
+            "(figures/real-model.png)",
+            _kinds(by_method, untrained),
+            "![Share of held-out answers that meet each kind of constraint, by step](figures/real-model-kinds.png)",
+            _honesty(by_method, untrained),
+            _stability(by_method),
+            _answers(by_method, untrained),
         ]
-        parts += [_outcomes(finished), _kinds(finished), _stability(finished), _answers(finished)]
+    remarks = results / "remarks.md"
+    if remarks.exists():
+        parts.append(remarks.read_text().strip())
     out.write_text("\n\n".join(parts) + "\n")
     return out
 
@@ -39,9 +52,10 @@ _INTRODUCTION = f"""# An experiment with a pretrained model
 SmolLM2-135M-Instruct is trained on prompts with 2 to 5 of {len(prompts.KINDS)} kinds of verifiable constraints
 ([instructions](instructions.md)), 6 prompts x 8 answers of at most 80 tokens a step, on a CPU. Only the last 10 of its
 30 layers are trained; each batch is used for one update, without a reference policy. Runs with the same seed have the
-same prompts. All figures are on prompts whose tasks are not trained on, 24 prompts x 4 answers. This file is written by
-`python scripts/real_model.py report` from `docs/data/real-model`. Everything here ran in the plain loop of
-`scripts/real_model/training.py`, which calls `rvpo_verl.core.compute`; nothing of it ran through verl's launcher."""
+same prompts, and the same uniform numbers decide their tokens. Evaluated are prompts whose tasks are not trained on.
+This file is written by `python scripts/real_model.py report` from `docs/data/real-model`. Everything here ran in the
+plain loop of `scripts/real_model/training.py`, which calls `rvpo_verl.core.compute`; nothing of it ran through verl's
+launcher."""
 
 
 def _completeness(rates: Sequence[File], runs: Sequence[File]) -> str:
@@ -102,92 +116,82 @@ def _by_method(files: Sequence[File]) -> dict[str, list[File]]:
     return {name: by_method[name] for name in METHODS if by_method[name]}
 
 
-def _per_prompt(evaluation: dict[str, Any]) -> np.ndarray:
-    """Share of each prompt's answers that meet all constraints."""
-    prompts_in_it = len(evaluation["met"]) // evaluation.get("answers_each", 4)
-    full = np.array(["0" not in each for each in evaluation["met"]], dtype=float)
-    shares: np.ndarray = full.reshape(prompts_in_it, -1).mean(axis=1)
-    return shares
+def _labeled(by_method: dict[str, list[File]], untrained: File) -> dict[str, list[File]]:
+    return {"before": [untrained]} | {METHODS[method].label: files for method, files in by_method.items()}
 
 
-def _outcomes(files: Sequence[File]) -> str:
-    from scipy.stats import wilcoxon
-
-    by_method = _by_method(files)
+def _outcomes(by_method: dict[str, list[File]], untrained: File) -> str:
+    measures: dict[str, outcomes.Shares] = {"held out": outcomes.held_out}
+    if "benchmark" in untrained.evaluations()[-1]:
+        measures["IFEval"] = outcomes.benchmark
+    sizes = {name: len(shares(untrained)) for name, shares in measures.items()}
     lines = [
         "## Outcome",
         "",
-        "Intervals are 95%, over seeds and prompts drawn again. The test is Wilcoxon's on pairs of seed and prompt, "
-        "against GDPO.",
+        "Share of the answers that meet all constraints of their prompt (prompt-level, strict), after the last step. "
+        f"Held out: {sizes['held out']} prompts, {untrained.evaluations()[-1]['answers_each']} answers each, sampled. "
+        f"IFEval: {sizes.get('IFEval', 'no')} rows, those whose constraints are of the trained kinds and ask for no "
+        "long answer; one answer of at most 160 tokens each, always the most probable token. Brackets: 95%, over seeds "
+        "and prompts drawn again. Differences are to GDPO, over the seeds that both have; p is Wilcoxon's, on pairs of "
+        "seed and prompt, not corrected.",
         "",
-        "| method | seeds | all constraints | constraints | tokens | difference to GDPO in all constraints, p |",
-        "|---|---|---|---|---|---|",
+        "| method | seeds | constraints met | "
+        + " | ".join(f"{name}, all | to GDPO" for name in measures)
+        + " |",
+        "|---|---|---|" + "---|---|" * len(measures),
     ]
-    for method, of in by_method.items():
-        last = [file.evaluations()[-1] for file in of]
-        full_SP = np.array([_per_prompt(each) for each in last])
-        rng = np.random.default_rng(0)
-        S, P = full_SP.shape
-        drawn = [
-            full_SP[np.ix_(rng.integers(S, size=S), rng.integers(P, size=P))].mean() for _ in range(RESAMPLES)
-        ]
-        low, high = np.percentile(drawn, [2.5, 97.5])
-        compared = "–"
-        if method != "gdpo" and "gdpo" in by_method:
-            baseline = {file.run.seed: _per_prompt(file.evaluations()[-1]) for file in by_method["gdpo"]}
-            pairs = [
-                (baseline[file.run.seed], values)
-                for file, values in zip(of, full_SP, strict=True)
-                if file.run.seed in baseline
-            ]
-            if pairs:
-                difference = np.concatenate([ours - theirs for theirs, ours in pairs])
-                p = float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0
-                compared = f"{difference.mean():+.3f}, {p:.2f}"
-        lines.append(
-            f"| {METHODS[method].label} | {S} | {full_SP.mean():.3f} [{low:.3f}, {high:.3f}] | "
-            f"{np.mean([grid.share_of_constraints(each) for each in last]):.3f} | "
-            f"{np.mean([each['tokens'] for each in last]):.0f} | {compared} |"
-        )
+    for label, files in _labeled(by_method, untrained).items():
+        cells = [f"{outcomes.share_of_constraints(files):.3f}"]
+        for shares in measures.values():
+            compared = None
+            if files not in ([untrained], by_method.get("gdpo")):
+                compared = outcomes.difference(files, by_method.get("gdpo", []), shares)
+            cells += [str(outcomes.interval(files, shares)), str(compared or "–")]
+        lines.append(f"| {label} | {'–' if files == [untrained] else len(files)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def by_kind(evaluation: dict[str, Any]) -> dict[str, float]:
-    """Share of the answers that meet each kind of constraint."""
-    answers = evaluation["met"]
-    each = evaluation.get("answers_each", 4)
-    rows = prompts.evaluation("held_out", len(answers) // each)
-    met = defaultdict(list)
-    for number, answer in enumerate(answers):
-        for kind, score in zip(rows[number // each]["instruction_id_list"], answer, strict=True):
-            met[kind].append(score == "1")
-    return {kind: float(np.mean(values)) for kind, values in met.items()}
-
-
-def _kinds(files: Sequence[File]) -> str:
-    by_method = _by_method(files)
-    before = by_kind(files[0].evaluations()[0])
-    after = {
-        method: {kind: np.mean([by_kind(file.evaluations()[-1])[kind] for file in of]) for kind in before}
-        for method, of in by_method.items()
-    }
+def _kinds(by_method: dict[str, list[File]], untrained: File) -> str:
+    before = outcomes.mean_by_kind([untrained])
+    after = {method: outcomes.mean_by_kind(files) for method, files in by_method.items()}
     lines = [
         "## Kinds of constraint",
+        "",
+        "Share of the held-out answers that meet it, mean over seeds. Found: from below "
+        f"{outcomes.LOST} up by more than {outcomes.FOUND}; lost: down by more than {outcomes.LOST}.",
         "",
         "| kind | before | " + " | ".join(METHODS[method].label for method in after) + " |",
         "|---|---|" + "---|" * len(after),
     ]
     for kind in sorted(before, key=before.__getitem__):
-        cells = " | ".join(f"{after[method][kind]:.2f}" for method in after)
+        cells = " | ".join(f"{of[kind]:.2f}" for of in after.values())
         lines.append(f"| `{kind}` | {before[kind]:.2f} | {cells} |")
-    found = [sum(before[k] < LOST and of[k] - before[k] > FOUND for k in before) for of in after.values()]
-    lost = [sum(before[k] - of[k] > LOST for k in before) for of in after.values()]
-    lines.append("| found | | " + " | ".join(map(str, found)) + " |")
-    lines.append("| lost | | " + " | ".join(map(str, lost)) + " |")
+    for name, which in (("found", outcomes.found), ("lost", outcomes.lost)):
+        counts = " | ".join(str(len(which(before, of))) for of in after.values())
+        lines.append(f"| {name} | | {counts} |")
     return "\n".join(lines)
 
 
-def _stability(files: Sequence[File]) -> str:
+def _honesty(by_method: dict[str, list[File]], untrained: File) -> str:
+    lines = [
+        "## Whether the answers still answer",
+        "",
+        "Constraints alone can be met by text that says nothing. Of the same held-out answers: their words, the share "
+        f"with fewer than {outcomes.SHORT} words, the share with a word of the subject of their task, and the share of "
+        "different runs of four words among all of them, which falls when answers become alike.",
+        "",
+        "| method | words | short | on the subject | different |",
+        "|---|---|---|---|---|",
+    ]
+    for label, files in _labeled(by_method, untrained).items():
+        reading = outcomes.read(files)
+        lines.append(
+            f"| {label} | {reading.words:.0f} | {reading.short:.3f} | {reading.on_topic:.3f} | {reading.distinct:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def _stability(by_method: dict[str, list[File]]) -> str:
     lines = [
         "## Stability",
         "",
@@ -197,7 +201,7 @@ def _stability(files: Sequence[File]) -> str:
         "largest advantage | groups in which nothing varies |",
         "|---|---|---|---|---|",
     ]
-    for method, of in _by_method(files).items():
+    for method, of in by_method.items():
         steps = [step for file in of for step in file.steps()]
         norms = [step["gradient_norm"] for step in steps]
         lines.append(
@@ -209,39 +213,71 @@ def _stability(files: Sequence[File]) -> str:
     return "\n".join(lines)
 
 
-def _answers(files: Sequence[File]) -> str:
-    """Answers to the same prompt, to be read for answers that meet constraints and say nothing."""
-    prompt = prompts.evaluation("held_out", 1)[0]["prompt"]
-    lines = ["## Answers", "", f"To: {' '.join(prompt.split())}", ""]
-    first = files[0].evaluations()[0]["answers"][0]
-    lines.append(f"- before: {' '.join(first.split())}")
-    for method, of in _by_method(files).items():
-        answer = of[0].evaluations()[-1]["answers"][0]
-        lines.append(f"- {METHODS[method].label}: {' '.join(answer.split())}")
+def _answers(by_method: dict[str, list[File]], untrained: File) -> str:
+    """The first answer to some prompts, after each method's first seed."""
+    each = untrained.evaluations()[-1]["answers_each"]
+    lines = ["## Answers"]
+    for number in SHOWN:
+        row = prompts.evaluation("held_out", number + 1)[number]
+        lines += ["", f"To: {' '.join(row['prompt'].split())}", ""]
+        for label, files in _labeled(by_method, untrained).items():
+            evaluation = files[0].evaluations()[-1]
+            answer, met = (evaluation[name][number * each] for name in ("answers", "met"))
+            lines.append(f"- {label} ({met.count('1')} of {len(met)}): {' '.join(answer.split())}")
     return "\n".join(lines)
 
 
-def _figure(files: Sequence[File], out: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+def _outcome_figure(by_method: dict[str, list[File]], untrained: File, out: Path) -> None:
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    for color, (method, of) in enumerate(_by_method(files).items()):
-        for number, file in enumerate(of):
-            style = {"color": f"C{color}", "label": METHODS[method].label if number == 0 else None}
-            evaluations, steps = file.evaluations(), file.steps()
+    for color, (method, files) in enumerate(by_method.items()):
+        for number, file in enumerate(files):
+            label = METHODS[method].label if number == 0 else None
+            evaluations, steps = [untrained.evaluations()[-1], *file.evaluations()], file.steps()
             left.plot(
                 [each["step"] for each in evaluations],
-                [grid.share_of_all(each) for each in evaluations],
-                **style,
-            )
+                [_share_of_all(each) for each in evaluations],
+                color=f"C{color}", label=label, lw=1,
+            )  # fmt: skip
             right.semilogy(
-                [each["step"] for each in steps], [each["gradient_norm"] for each in steps], lw=0.7, **style
-            )
-    left.set(xlabel="step", ylabel="held-out answers that meet all constraints")
+                [each["step"] for each in steps], [each["gradient_norm"] for each in steps],
+                color=f"C{color}", lw=0.5,
+            )  # fmt: skip
+    left.set(xlabel="step", ylabel="held-out answers that meet all constraints", ylim=(0, None))
     right.set(xlabel="step", ylabel="gradient norm before clipping")
     left.legend()
+    _save(figure, out)
+
+
+def _kinds_figure(by_method: dict[str, list[File]], untrained: File, out: Path) -> None:
+    before = outcomes.by_kind(untrained.evaluations()[-1], CURVE_PROMPTS)
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(3, 5, sharex=True, sharey=True).flat
+    for axis, kind in zip(axes, sorted(before), strict=False):
+        for color, (method, files) in enumerate(by_method.items()):
+            curves = [
+                [before[kind], *(outcomes.by_kind(each, CURVE_PROMPTS)[kind] for each in file.evaluations())]
+                for file in files
+            ]
+            steps = [0, *(each["step"] for each in files[0].evaluations())]
+            axis.plot(steps, np.mean(curves, axis=0), color=f"C{color}", label=METHODS[method].label)
+        axis.set_title(kind.replace(":", "\n"), fontsize=8)
+    for axis in axes:
+        axis.set_axis_off()
+    figure.supxlabel("step")
+    figure.supylabel("share of the held-out answers that meet it, mean over seeds")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.axes[-1].legend(handles, labels, loc="center", fontsize=8)
+    _save(figure, out)
+
+
+def _share_of_all(evaluation: dict[str, Any]) -> float:
+    met = evaluation["met"][: CURVE_PROMPTS * evaluation["answers_each"]]
+    return float(np.mean(["0" not in each for each in met]))
+
+
+def _save(figure: Figure, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=120, metadata={"Software": None})
+    figure.savefig(out, dpi=110, metadata={"Software": None})

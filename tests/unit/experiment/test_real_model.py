@@ -203,9 +203,16 @@ def recorded(folder, run, met):
             }
         )  # fmt: skip
     rows = prompts.evaluation("held_out", 24)
-    for step, of in ((0, "0"), (run.steps, met)):
+    for step, of in ((run.steps // 2, "0"), (run.steps, met)) if run.steps else ((0, met),):
         answers = [of * len(row["kwargs"]) for row in rows for _ in range(4)]
-        file.add({"step": step, "met": answers, "answers_each": 4, "tokens": 50.0, "answers": ["An answer."]})
+        text = "Rome, a fox, recycling, oranges, an interview, a bicycle." if of == "1" else "None."
+        benchmark = {"keys": [1, 2], "met": [of, of * 2], "answers": ["", ""]}
+        file.add(
+            {
+                "step": step, "met": answers, "answers_each": 4, "tokens": 50.0, "answers": [text] * len(answers),
+                "benchmark": benchmark,
+            }
+        )  # fmt: skip
     return file
 
 
@@ -226,13 +233,21 @@ def test_the_report_says_what_is_missing_and_concludes_nothing_from_it(tmp_path)
     assert "The comparison has not begun: 15 runs of 100 steps are missing" in text
     assert "## Outcome" not in text
 
+    recorded(tmp_path / "some", grid.UNTRAINED, "0")
     for run in grid.learning_rate_runs():
         recorded(tmp_path / "some", run, "1" if run.learning_rate == 1e-4 else "0")
     for run in grid.comparison_runs(1e-4)[:3]:
         recorded(tmp_path / "some", run, "1" if run.method == "k2" else "0")
     text = report.write(tmp_path / "some", tmp_path).read_text()
     assert "6 of 18 runs are finished; what follows is preliminary" in text
-    assert "| GDPO | 1 | 0.000 [0.000, 0.000] |" in text
-    assert "| RVPO k=2 | 1 | 1.000 [1.000, 1.000] | 1.000 | 50 | +1.000, 0.00 |" in text
-    assert (tmp_path / "figures" / "real-model.png").stat().st_size > 1000
-    assert len(read_runs(tmp_path / "some")) == 6
+    nothing = "0.000 [0.000, 0.000]"
+    assert f"| before | – | 0.000 | {nothing} | – | {nothing} | – |" in text
+    assert f"| GDPO | 1 | 0.000 | {nothing} | – | {nothing} | – |" in text
+    all_ = "1.000 [1.000, 1.000] | +1.000, p"
+    assert f"| RVPO k=2 | 1 | 1.000 | {all_} < 0.001 | {all_} = 0.500 |" in text
+    assert "| `punctuation:no_comma` | 0.00 | 0.00 | 1.00 | 0.00 |" in text
+    assert "| found | | 0 | 14 | 0 |" in text and "| lost | | 0 | 0 | 0 |" in text
+    assert "| GDPO | 1 | 1.000 | 0.000 |" in text and "| RVPO k=2 | 9 | 0.000 | 1.000 |" in text
+    for figure in ("real-model.png", "real-model-kinds.png"):
+        assert (tmp_path / "figures" / figure).stat().st_size > 1000
+    assert len(read_runs(tmp_path / "some")) == 7

@@ -41,7 +41,9 @@ def test_check_reports_rate_and_cost(server):
     calls = 10 * 2 * 3 * 100
     assert found["cost"] == pytest.approx(calls * (found["tokens_in"] + 4 * found["tokens_out"]) / 1e6)
     assert found["seconds_per_step"] == pytest.approx(60 / found["verdicts_per_second"])
-    assert "verdicts are requested as a JSON schema" in " ".join(run("check", "--base-url", server.base_url, "--responses", 1).split())
+    assert "verdicts are requested as a JSON schema" in " ".join(
+        run("check", "--base-url", server.base_url, "--responses", 1).split()
+    )
 
 
 def test_check_reports_the_form_that_a_server_accepts(server):
