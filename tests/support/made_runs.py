@@ -14,12 +14,13 @@ def run(method: str = "gdpo", **options: Any) -> Run:
 
 def made(met: float = 1, **options: Any) -> results.Result:
     prompts_held_out = len(prompts.evaluation())
+    met_of: Any = met * FINAL_SAMPLES  # a share of it, for a mean that no answers have
     return results.Result(
         run(**options),
         Outcome(
             [0, 100, 200, 300],
             [[0.0] * 6, [1, 3, 1, 0.75, 0.75, 0.75], [1, 3, 1, 0.75, 0.75, 0.75], [1, 3, 1, 0.75, 0.75, 0.75]],
             [0.0, 0.9, 0.9, 0.3], [0.0] * 4, [[0.0] * 6] * 4, [0.0] * 4, [1, 3, 1, 0.75, 0.75, 0.75],
-            [round(met * FINAL_SAMPLES)] * prompts_held_out,
+            [met_of] * prompts_held_out,
         ),
     )  # fmt: skip

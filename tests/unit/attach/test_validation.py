@@ -76,7 +76,7 @@ def test_a_configuration_that_can_train_is_accepted():
             {
                 "reward__reward_model": {"enable": True, "enable_resource_pool": False},
                 "reward__custom_reward_function__path": "any.py",
-                "reward__rvpo__rewards__late": {"function": "tests.attach.test_validation:by_step"},
+                "reward__rvpo__rewards__late": {"function": "tests.unit.attach.test_validation:by_step"},
             },
             "its argument 'global_step' is not available here",
         ),
