@@ -87,6 +87,27 @@ def status(results: Results = RESULTS) -> None:
         )
 
 
+@app.command("replay")
+def replay_(
+    model: Annotated[
+        Path, typer.Option(exists=True, file_okay=False, help="Hugging Face folder of the model.")
+    ],
+    demo: Annotated[
+        Path, typer.Option(exists=True, file_okay=False, help="What `rvpo-verl demo --model` wrote.")
+    ],
+    results: Results = RESULTS,
+) -> None:
+    """Makes a demo's run again in the plain loop, on its answers, to compare the gradients with verl's."""
+    from real_model.policy import Policy
+    from real_model.replay import FILE, replay, write
+
+    from rvpo_verl.cpu.model_demo import ANSWER_TOKENS, LEARNING_RATE
+
+    policy = Policy(model, LEARNING_RATE, trained_layers=None)
+    write(replay(policy, demo, "k2", ANSWER_TOKENS), results / FILE)
+    typer.echo(results / FILE)
+
+
 @app.command()
 def report(
     results: Results = RESULTS,

@@ -38,21 +38,24 @@ class Policy:
         self,
         folder: Path,
         learning_rate: float,
-        trained_layers: int = 10,
+        trained_layers: int | None = 10,
         dtype: torch.dtype = torch.bfloat16,
     ):
         """
         Args:
             folder: of a model that `transformers` reads, with a chat template.
-            trained_layers: how many of the last layers are trained; the others stay as they are.
+            trained_layers: how many of the last layers are trained; the others stay as they are. None: everything.
         """
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
         self.model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, attn_implementation=attention.NAME
         ).requires_grad_(False)
         self.eos, self.pad = self.model.generation_config.eos_token_id, self.tokenizer.pad_token_id
-        layers = self.model.model.layers[-trained_layers:]
-        self.parameters = [*layers.parameters(), *self.model.model.norm.parameters()]
+        if trained_layers is None:
+            self.parameters = list(self.model.parameters())
+        else:
+            layers = self.model.model.layers[-trained_layers:]
+            self.parameters = [*layers.parameters(), *self.model.model.norm.parameters()]
         for parameter in self.parameters:
             parameter.requires_grad_(True)
         # bfloat16 has too few digits for small steps: they are added up in float32.
@@ -139,7 +142,8 @@ class Policy:
             advantage = advantage_N[of_prompt].float().repeat_interleave(mask_NT.sum(dim=1))
             (-(advantage * log_prob).sum() / sampled.mask_NT.sum()).backward()
         for master, parameter in zip(self.masters, self.parameters, strict=True):
-            master.grad, parameter.grad = parameter.grad.float(), None
+            master.grad = None if parameter.grad is None else parameter.grad.float()
+            parameter.grad = None
         norm = torch.nn.utils.clip_grad_norm_(self.masters, LONGEST_GRADIENT)
         self.optimizer.step()
         self._copy()

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from real_model import grid, outcomes, prompts
+from real_model import grid, outcomes, prompts, replay
 from real_model.methods import METHODS
 from real_model.results import File
 
@@ -40,6 +40,8 @@ def write(results: Path, docs: Path) -> Path:
             _stability(by_method),
             _answers(by_method, untrained),
         ]
+    if (results / replay.FILE).exists():
+        parts.append(_agreement(replay.read(results / replay.FILE)))
     remarks = results / "remarks.md"
     if remarks.exists():
         parts.append(remarks.read_text().strip())
@@ -54,8 +56,8 @@ SmolLM2-135M-Instruct is trained on prompts with 2 to 5 of {len(prompts.KINDS)} 
 30 layers are trained; each batch is used for one update, without a reference policy. Runs with the same seed have the
 same prompts, and the same uniform numbers decide their tokens. Evaluated are prompts whose tasks are not trained on.
 This file is written by `python scripts/real_model.py report` from `docs/data/real-model`. Everything here ran in the
-plain loop of `scripts/real_model/training.py`, which calls `rvpo_verl.core.compute`; nothing of it ran through verl's
-launcher."""
+plain loop of `scripts/real_model/training.py`, which calls `rvpo_verl.core.compute`; none of the compared runs went
+through verl's launcher."""
 
 
 def _completeness(rates: Sequence[File], runs: Sequence[File]) -> str:
@@ -107,6 +109,21 @@ def _rates(rates: Sequence[File], chosen: float | None) -> str:
             f"{evaluated} | {max(step['gradient_norm'] for step in steps):.2g} |"
         )
     return "\n".join(lines)
+
+
+def _agreement(steps: Sequence[replay.Step]) -> str:
+    """Of this loop and verl's launcher."""
+    ratios = np.array([step.gradient_norm / step.verls_gradient_norm for step in steps])
+    return "\n".join(
+        [
+            "## The loop and verl's launcher",
+            "",
+            f"The {len(steps)} steps of a demo (`./scripts/demo.sh --model smollm2`, which trains all layers) were made "
+            "again in the loop, on the answers and rewards that the launcher recorded. The loop's gradient norm over "
+            f"verl's, step by step: median {np.median(ratios):.3f}, from {ratios.min():.3f} to {ratios.max():.3f}. "
+            f"The largest difference of an advantage: {max(step.advantage_difference for step in steps):.2g}.",
+        ]
+    )
 
 
 def _by_method(files: Sequence[File]) -> dict[str, list[File]]:

@@ -8,9 +8,10 @@ import torch
 
 pytest.importorskip("if_verifiable")
 
-from real_model import grid, prompts, report
+from real_model import grid, prompts, replay, report
 from real_model.methods import METHODS, advantages
 from real_model.policy import Policy
+from real_model.replay import _tokens
 from real_model.results import File, Run, read_runs
 from real_model.training import Size, as_matrix, train
 
@@ -171,6 +172,38 @@ def test_training_raises_the_probability_of_what_is_rewarded(model):
         for _ in range(3):
             assert policy.update(sampled, advantage_N) > 0
     assert ((log_prob() - before) * advantage_N).sum() > 0
+
+
+def test_a_run_of_the_launcher_is_made_again_from_what_it_recorded(model, tmp_path):
+    asked = {"Describe tea.": 2, "Describe a fox.": 3}  # number of constraints
+    policy, again = policy_of(model), policy_of(model)
+    sampled = policy.sample(list(asked), 4, 9, seed=0)
+    texts = policy.texts(sampled)
+    answers = [_tokens(policy, text, 9) for text in texts]
+    scores = [[float((row + part) % 2) for part in range(3 if row >= 4 else 2)] for row in range(8)]
+    padded_NT = torch.nn.utils.rnn.pad_sequence(answers, batch_first=True, padding_value=policy.pad)
+    found_again = policy.sampled(list(asked), padded_NT)
+    group_B = torch.arange(8) // 4
+    advantage_B = advantages(
+        METHODS["k2"], as_matrix(scores), group_B, found_again.length_N, 1, 1
+    ).advantages_B
+    norm = policy.update(found_again, advantage_B)
+    lines = [
+        {
+            "input": f"system\nBe brief.\nuser\n{list(asked)[row // 4]}\nassistant\n", "output": texts[row], "step": 1,
+            "rvpo_rewards": json.dumps({"scores": {str(part): value for part, value in enumerate(scores[row])}}),
+            "rvpo_trained": float(advantage_B[row]),
+        }
+        for row in (4, 0, 5, 1, 6, 2, 7, 3)  # not group by group
+    ]  # fmt: skip
+    (tmp_path / "rollouts").mkdir()
+    (tmp_path / "rollouts" / "1.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1, "data": {"actor/grad_norm": norm}}) + "\n")
+    (step,) = replay.replay(again, tmp_path, "k2", 9)
+    assert step.gradient_norm == pytest.approx(norm, rel=1e-4) and step.advantage_difference < 1e-5
+    replay.write([step], tmp_path / replay.FILE)
+    text = report.write(tmp_path, tmp_path).read_text()
+    assert "median 1.000, from 1.000 to 1.000" in text
 
 
 def test_methods_with_the_same_seed_see_the_same_prompts_and_none_of_the_held_out_tasks():
