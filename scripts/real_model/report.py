@@ -118,10 +118,11 @@ def _agreement(steps: Sequence[replay.Step]) -> str:
         [
             "## The loop and verl's launcher",
             "",
-            f"The {len(steps)} steps of a demo (`./scripts/demo.sh --model smollm2`, which trains all layers) were made "
-            "again in the loop, on the answers and rewards that the launcher recorded. The loop's gradient norm over "
-            f"verl's, step by step: median {np.median(ratios):.3f}, from {ratios.min():.3f} to {ratios.max():.3f}. "
-            f"The largest difference of an advantage: {max(step.advantage_difference for step in steps):.2g}.",
+            f"The {len(steps)} steps of a demo (`./scripts/demo.sh --model smollm2`, which trains all layers) were "
+            "made again in the loop, on the answers and rewards that the launcher recorded. The loop's gradient norm "
+            f"over verl's, step by step: median {np.median(ratios):.3f}, from {ratios.min():.3f} to "
+            f"{ratios.max():.3f}. The largest difference of an advantage: "
+            f"{max(step.advantage_difference for step in steps):.2g}.",
         ]
     )
 
