@@ -6,6 +6,8 @@ import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+# Sphinx before 9 adds annotations to pydantic's base class with which no further class can be made: these are made now.
+import rvpo_verl.data.rows  # noqa: F401
 from rvpo_verl import metrics
 
 project = "rvpo-verl"
