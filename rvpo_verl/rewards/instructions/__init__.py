@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from rvpo_verl.errors import ConfigError, UserError
 from rvpo_verl.rewards.instructions.checks import build
-from rvpo_verl.rewards.instructions.library import Check, registry
+from rvpo_verl.rewards.instructions.library import Check
 from rvpo_verl.rewards.instructions.resources import look_for_data
 from rvpo_verl.rewards.instructions.rows import Constraint, read_constraints
 from rvpo_verl.rewards.protocol import RunContext
@@ -79,9 +79,8 @@ class Instructions:
         """Looks for the checkers and for the data that they read.
 
         Raises:
-            ConfigError: they are not installed.
+            ConfigError: they are not installed, or common kinds could not be checked.
         """
-        registry()
         return look_for_data()
 
     def required_columns(self, kwargs: Mapping[str, Any]) -> tuple[str, ...]:

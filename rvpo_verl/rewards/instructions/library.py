@@ -46,7 +46,7 @@ def _registry() -> dict[str, type]:
             nltk.download = download
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f'the reward instructions needs {error.name}, which is not installed: pip install "rvpo-verl'
+            f'the checkers of instructions need {error.name}, which is not installed: pip install "rvpo-verl'
             '[instructions]"; if-verifiable needs Python 3.11'
         ) from None
     return {**ifeval_kinds, **ifbench_kinds}

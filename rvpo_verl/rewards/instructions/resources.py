@@ -1,6 +1,7 @@
 """nltk's data, which some checkers read, and which pip does not install."""
 
 from rvpo_verl.errors import ConfigError
+from rvpo_verl.rewards.instructions.library import registry
 
 REQUIRED = {
     "punkt_tab": (
@@ -26,8 +27,9 @@ def look_for_data() -> list[str]:
         A warning for what only single kinds of IFBench need.
 
     Raises:
-        ConfigError: data that common kinds need is missing; what to do.
+        ConfigError: the checkers, or data that common kinds need, are missing; what to do.
     """
+    registry()
     for name, (place, kinds) in REQUIRED.items():
         if not is_there(place):
             raise ConfigError(f"nltk's data {name} is missing, which {', '.join(kinds)} need: {GET}")

@@ -13,11 +13,9 @@ from rvpo_verl.data.instruction_prompts import DRAWS, Prompts, draw_row
 from rvpo_verl.data.instructions import Generate, convert, generate
 from rvpo_verl.errors import UserError
 from rvpo_verl.files import read_rows
-from rvpo_verl.rewards.instructions import instructions, read_constraints, resources
+from rvpo_verl.rewards.instructions import instructions, read_constraints
+from tests.support.nltk_data import needs_nltk_data
 
-needs_data = pytest.mark.skipif(
-    not resources.is_there("tokenizers/punkt_tab"), reason="nltk's data punkt_tab is not there"
-)
 CONVERSATION = [{"role": "user", "content": "Write about tea."}, {"role": "assistant", "content": "Tea."}]
 LITERAL = (
     "[{'instruction_id': ['keywords:existence', 'punctuation:no_comma'], "
@@ -75,7 +73,7 @@ def test_rows_that_cannot_be_checked_are_left_out_and_counted_by_reason():
     ]
 
 
-@needs_data
+@needs_nltk_data
 def test_generated_prompts_depend_on_the_seed_alone_and_longer_files_begin_as_shorter_ones():
     first = [draw_row(Prompts(), 3, number) for number in range(20)]
     assert first == [draw_row(Prompts(), 3, number) for number in range(20)]
@@ -84,7 +82,7 @@ def test_generated_prompts_depend_on_the_seed_alone_and_longer_files_begin_as_sh
     assert long[: len(short)] == short
 
 
-@needs_data
+@needs_nltk_data
 def test_generated_constraints_number_as_asked_and_none_contradict_each_other():
     from if_verifiable.ifeval.instructions_registry import INSTRUCTION_CONFLICTS
 
@@ -96,7 +94,7 @@ def test_generated_constraints_number_as_asked_and_none_contradict_each_other():
         )
 
 
-@needs_data
+@needs_nltk_data
 def test_a_forbidden_word_is_never_asked_for_in_the_same_prompt():
     kinds = ("keywords:forbidden_words", "startend:end_checker")
     phrases = set()
@@ -111,7 +109,7 @@ def test_a_forbidden_word_is_never_asked_for_in_the_same_prompt():
     assert len(phrases) > 1
 
 
-@needs_data
+@needs_nltk_data
 def test_tasks_and_kinds_that_are_held_out_are_not_trained_on():
     held_out = ("punctuation:no_comma", "startend:quotation")
     tasks = tuple(f"Task number {number}." for number in range(10))
@@ -137,14 +135,14 @@ def test_constraints_that_cannot_be_drawn_are_refused():
         draw_row(Prompts(kinds=both, constraints=(2, 2)), 0, 0)
 
 
-@needs_data
+@needs_nltk_data
 @pytest.mark.parametrize("kind", DRAWS)
 def test_the_arguments_of_every_kind_are_complete(kind):
     row = draw_row(Prompts(kinds=(kind,), constraints=(1, 1)), 0, 0)
     assert len(instructions("An answer.", row)) == 1
 
 
-@needs_data
+@needs_nltk_data
 def test_the_command_writes_what_the_reward_reads(tmp_path):
     out = tmp_path / "out"
     done = invoke("own", "--generate", 12, "--generate-val", 4, "--out", out, "--constraints", "1-2")
@@ -158,7 +156,7 @@ def test_the_command_writes_what_the_reward_reads(tmp_path):
         ]
 
 
-@needs_data
+@needs_nltk_data
 def test_prompts_of_a_benchmark_are_taken_out_of_training(tmp_path):
     row = PUBLISHED["IFEval"]
     other = row | {"prompt": "Write about coffee."}
@@ -173,7 +171,7 @@ def test_prompts_of_a_benchmark_are_taken_out_of_training(tmp_path):
     assert "a prompt of ifeval is in the training data" in done.output
 
 
-@needs_data
+@needs_nltk_data
 def test_a_benchmark_is_not_training_data(tmp_path):
     done = invoke("ifeval", "--train", write(tmp_path / "a.jsonl", PUBLISHED["IFEval"]))
     assert done.exit_code == 2 and "is a benchmark" in done.output

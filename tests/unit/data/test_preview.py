@@ -8,7 +8,7 @@ from rvpo_verl.cpu import tasks
 from rvpo_verl.cpu.policy import WarmUp
 from rvpo_verl.data.preview import EMPTY, GOOD, kind_of, previews
 from rvpo_verl.files import write_parquet
-from rvpo_verl.rewards.instructions import resources
+from tests.support.nltk_data import needs_nltk_data
 from tests.support.random_policy import save_random_policy
 
 RUBRIC = {
@@ -48,7 +48,7 @@ def test_a_tool_calling_row_is_scored_by_its_rewards():
     }
 
 
-@pytest.mark.skipif(not resources.is_there("tokenizers/punkt_tab"), reason="nltk's data is not there")
+@needs_nltk_data
 def test_a_row_of_instructions_is_scored_by_its_checkers():
     assert kind_of(INSTRUCTIONS) == "instructions"
     (values,) = {tuple(of.values()) for of in previews(INSTRUCTIONS, "instructions")["answers"].values()} - {

@@ -17,11 +17,9 @@ from inspect_ai.solver import TaskState
 
 from rvpo_verl.evaluation import instructions
 from rvpo_verl.evaluation.scores import sample_scores
-from rvpo_verl.rewards.instructions import resources
+from tests.support.nltk_data import needs_nltk_data
 
-pytestmark = pytest.mark.skipif(
-    not resources.is_there("tokenizers/punkt_tab"), reason="nltk's data punkt_tab is not there"
-)
+pytestmark = needs_nltk_data
 LETTER = {"let_relation": "at least", "let_frequency": 1}
 ROWS = [
     {

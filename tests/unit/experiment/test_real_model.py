@@ -17,12 +17,10 @@ from real_model.training import Size, as_matrix, train
 
 from rvpo_verl.cpu.policy import WarmUp
 from rvpo_verl.data.instruction_tasks import TASKS
-from rvpo_verl.rewards.instructions import resources
+from tests.support.nltk_data import needs_nltk_data
 from tests.support.random_policy import save_random_policy
 
-pytestmark = pytest.mark.skipif(
-    not resources.is_there("tokenizers/punkt_tab"), reason="nltk's data punkt_tab is not there"
-)
+pytestmark = needs_nltk_data
 SIZE = Size(
     prompts=2, group=4, tokens=6, evaluate_every=2, evaluated_prompts=3, evaluated_at_the_end=5, answers_each=2,
     benchmark_tokens=6, saved_every=2,

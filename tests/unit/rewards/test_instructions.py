@@ -25,10 +25,7 @@ from rvpo_verl.rewards.instructions.library import registry
 from rvpo_verl.rewards.protocol import RunContext
 from rvpo_verl.schema import parse
 from tests.support.instruction_answers import ANSWERS, HOSTILE, IFBENCH
-
-needs_data = pytest.mark.skipif(
-    not resources.is_there("tokenizers/punkt_tab"), reason="nltk's data punkt_tab is not there"
-)
+from tests.support.nltk_data import needs_nltk_data
 
 
 def row(*constraints, **more):
@@ -48,7 +45,7 @@ def meets(answer, kind, arguments=None, **options):
 # The library's own results.
 
 
-@needs_data
+@needs_nltk_data
 def test_generated_rows_score_as_the_library_does():
     every_kind = set(DRAWS) - {"change_case:english_capital", "change_case:english_lowercase"}  # seeded here
     compared = set()
@@ -68,7 +65,7 @@ def test_generated_rows_score_as_the_library_does():
     assert {kind for kind, met in compared if met} >= every_kind - never_met
 
 
-@needs_data
+@needs_nltk_data
 @pytest.mark.parametrize("kind, arguments", IFBENCH, ids=lambda value: str(value)[:30])
 def test_every_other_kind_of_ifbench_scores_as_the_library_does(kind, arguments):
     for answer in ANSWERS:
@@ -115,7 +112,7 @@ DIFFERS = {kind for kind, *_ in DEFECTS} | {
 }  # fmt: skip
 
 
-@needs_data
+@needs_nltk_data
 @pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is not there")
 @pytest.mark.parametrize("benchmark", ["ifeval", "ifbench"])
 def test_every_row_of_a_benchmark_scores_as_its_checkers_do(benchmark, tmp_path):
@@ -163,7 +160,7 @@ def test_a_known_defect_is_corrected(kind, arguments, wrong, right):
     assert (meets(wrong, kind, arguments), meets(right, kind, arguments)) == (0, 1)
 
 
-@needs_data
+@needs_nltk_data
 def test_punctuation_is_no_word():
     keyword = {"keyword": "vivid"}
     assert meets('"A vivid, clear and Vivid day."', "words:words_position", keyword) == 1
@@ -362,7 +359,7 @@ def test_a_checker_that_raises_leaves_its_reward_missing_and_is_counted(monkeypa
     assert vector.failures == {"instructions/format:options/1": "KeyError: 'unexpected'"}
 
 
-@needs_data
+@needs_nltk_data
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_answer_makes_a_checker_raise_or_take_long(name):
     """All kinds on one answer of the greatest length; the limit is ten times what the slowest machine took."""
