@@ -49,7 +49,7 @@ def test_check_finds_it_usable_with_a_schema(judge_server):
     )
     (checked,) = asyncio.run(check(config, Run(criteria=5, answer_chars=400), responses=4))
     assert checked.usable
-    assert checked.schema is True
+    assert checked.form == "schema"
     assert not checked.failures
 
 
