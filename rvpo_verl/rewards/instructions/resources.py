@@ -2,7 +2,6 @@
 
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.instructions.library import registry
-from rvpo_verl.rewards.instructions.library import registry
 
 REQUIRED = {
     "punkt_tab": (

@@ -15,7 +15,6 @@ from rvpo_verl.errors import UserError
 from rvpo_verl.files import read_rows
 from rvpo_verl.rewards.instructions import instructions, read_constraints
 from tests.support.nltk_data import needs_nltk_data
-from tests.support.nltk_data import needs_nltk_data
 
 CONVERSATION = [{"role": "user", "content": "Write about tea."}, {"role": "assistant", "content": "Tea."}]
 LITERAL = (

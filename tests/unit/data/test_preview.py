@@ -10,7 +10,6 @@ from rvpo_verl.data.preview import EMPTY, GOOD, kind_of, previews
 from rvpo_verl.files import write_parquet
 from tests.support.nltk_data import needs_nltk_data
 from tests.support.random_policy import save_random_policy
-from tests.support.nltk_data import needs_nltk_data
 
 RUBRIC = {
     "data_source": "mine",

@@ -18,7 +18,6 @@ from inspect_ai.solver import TaskState
 from rvpo_verl.evaluation import instructions
 from rvpo_verl.evaluation.scores import sample_scores
 from tests.support.nltk_data import needs_nltk_data
-from tests.support.nltk_data import needs_nltk_data
 
 pytestmark = needs_nltk_data
 LETTER = {"let_relation": "at least", "let_frequency": 1}

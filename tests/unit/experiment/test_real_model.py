@@ -19,7 +19,6 @@ from rvpo_verl.cpu.policy import WarmUp
 from rvpo_verl.data.instruction_tasks import TASKS
 from tests.support.nltk_data import needs_nltk_data
 from tests.support.random_policy import save_random_policy
-from tests.support.nltk_data import needs_nltk_data
 
 pytestmark = needs_nltk_data
 SIZE = Size(

@@ -408,7 +408,6 @@ socket.socket.connect = socket.getaddrinfo = refuse
 from rvpo_verl.errors import ConfigError
 from rvpo_verl.rewards.instructions import instructions
 from rvpo_verl.rewards.protocol import RunContext
-from tests.support.nltk_data import needs_nltk_data
 assert instructions("a b", {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]})
 try:
     instructions.probe({}, RunContext())
