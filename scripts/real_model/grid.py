@@ -53,8 +53,3 @@ def chosen_learning_rate(folder: Path) -> float | None:
 def share_of_constraints(evaluation: dict[str, Any]) -> float:
     """Mean over answers of the share of constraints met."""
     return float(np.mean([each.count("1") / len(each) for each in evaluation["met"]]))
-
-
-def share_of_all(evaluation: dict[str, Any]) -> float:
-    """Share of the answers that meet all constraints: prompt-level strict accuracy."""
-    return float(np.mean(["0" not in each for each in evaluation["met"]]))

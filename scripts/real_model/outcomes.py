@@ -18,6 +18,8 @@ from real_model.results import File
 RESAMPLES = 2000
 FOUND, LOST = 0.3, 0.1
 """A kind is found when its share rises by more than FOUND from below LOST, and lost when it falls by more than LOST."""
+ON_THE_WAY = 24
+"""Held-out prompts that are evaluated along the way too; more are at the end."""
 SHORT = 8
 """Words; a shorter answer says next to nothing."""
 
@@ -58,6 +60,11 @@ def benchmark(file: File) -> np.ndarray:
 
 def _all_met(met: Sequence[str]) -> np.ndarray:
     return np.array(["0" not in each for each in met], dtype=float)
+
+
+def on_the_way(evaluation: dict[str, Any]) -> float:
+    """Share of the answers that meet all constraints, of the prompts that every evaluation has."""
+    return float(_all_met(evaluation["met"][: ON_THE_WAY * evaluation["answers_each"]]).mean())
 
 
 def interval(files: Sequence[File], shares: Shares) -> Interval:

@@ -3,18 +3,15 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from real_model import grid, outcomes, prompts, replay
+from real_model import claims, grid, outcomes, prompts, replay
 from real_model.methods import METHODS
 from real_model.results import File
 
-CURVE_PROMPTS = 24
-"""The curves are over the prompts that are evaluated along the way, also where more are at the end."""
 SHOWN = (0, 3, 9, 20)
 """Held-out prompts whose answers are shown."""
 
@@ -38,6 +35,7 @@ def write(results: Path, docs: Path) -> Path:
             "![Share of held-out answers that meet each kind of constraint, by step](figures/real-model-kinds.png)",
             _honesty(by_method, untrained),
             _stability(by_method),
+            _claims(by_method, untrained),
             _answers(by_method, untrained),
         ]
     if (results / replay.FILE).exists():
@@ -231,6 +229,15 @@ def _stability(by_method: dict[str, list[File]]) -> str:
     return "\n".join(lines)
 
 
+def _claims(by_method: dict[str, list[File]], untrained: File) -> str:
+    lines = ["## The paper's claims", "", "| the paper | here | evidence |", "|---|---|---|"]
+    lines += [
+        f"| {each.text} | **{each.verdict}** | {each.evidence} |"
+        for each in claims.claims(by_method, untrained)
+    ]
+    return "\n".join([*lines, "", "The rules behind the verdicts are in `scripts/real_model/claims.py`."])
+
+
 def _answers(by_method: dict[str, list[File]], untrained: File) -> str:
     """The first answer to some prompts, after each method's first seed."""
     each = untrained.evaluations()[-1]["answers_each"]
@@ -255,7 +262,7 @@ def _outcome_figure(by_method: dict[str, list[File]], untrained: File, out: Path
             evaluations, steps = [untrained.evaluations()[-1], *file.evaluations()], file.steps()
             left.plot(
                 [each["step"] for each in evaluations],
-                [_share_of_all(each) for each in evaluations],
+                [outcomes.on_the_way(each) for each in evaluations],
                 color=f"C{color}", label=label, lw=1,
             )  # fmt: skip
             right.semilogy(
@@ -269,14 +276,17 @@ def _outcome_figure(by_method: dict[str, list[File]], untrained: File, out: Path
 
 
 def _kinds_figure(by_method: dict[str, list[File]], untrained: File, out: Path) -> None:
-    before = outcomes.by_kind(untrained.evaluations()[-1], CURVE_PROMPTS)
+    before = outcomes.by_kind(untrained.evaluations()[-1], outcomes.ON_THE_WAY)
     figure = Figure(figsize=(12, 7), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(3, 5, sharex=True, sharey=True).flat
     for axis, kind in zip(axes, sorted(before), strict=False):
         for color, (method, files) in enumerate(by_method.items()):
             curves = [
-                [before[kind], *(outcomes.by_kind(each, CURVE_PROMPTS)[kind] for each in file.evaluations())]
+                [
+                    before[kind],
+                    *(outcomes.by_kind(each, outcomes.ON_THE_WAY)[kind] for each in file.evaluations()),
+                ]
                 for file in files
             ]
             steps = [0, *(each["step"] for each in files[0].evaluations())]
@@ -289,11 +299,6 @@ def _kinds_figure(by_method: dict[str, list[File]], untrained: File, out: Path) 
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.axes[-1].legend(handles, labels, loc="center", fontsize=8)
     _save(figure, out)
-
-
-def _share_of_all(evaluation: dict[str, Any]) -> float:
-    met = evaluation["met"][: CURVE_PROMPTS * evaluation["answers_each"]]
-    return float(np.mean(["0" not in each for each in met]))
 
 
 def _save(figure: Figure, out: Path) -> None:

@@ -279,6 +279,10 @@ def test_the_report_says_what_is_missing_and_concludes_nothing_from_it(tmp_path)
     assert "| `punctuation:no_comma` | 0.00 | 0.00 | 1.00 | 0.00 |" in text
     assert "| found | | 0 | 14 | 0 |" in text and "| lost | | 0 | 0 | 0 |" in text
     assert "| GDPO | 1 | 1.000 | 0.000 |" in text and "| RVPO k=2 | 9 | 0.000 | 1.000 |" in text
+    assert "| RVPO with a fixed k = 2 does | **reproduced** |" in text
+    assert "| RVPO with k from 0.5 to 2 keeps what GDPO neglects | **open** | no such runs yet |" in text
+    assert "failure on another | **not reproduced** | in 0 of 1 runs" in text
+    assert "**not reproduced** | the largest of 200 steps before clipping is 0.5 |" in text
     for figure in ("real-model.png", "real-model-kinds.png"):
         assert (tmp_path / "figures" / figure).stat().st_size > 1000
     assert len(read_runs(tmp_path / "some")) == 7
