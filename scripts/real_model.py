@@ -39,6 +39,7 @@ def run(
     """Makes the runs that RESULTS does not have yet. It may be stopped at any time, and run several times at once."""
     import torch
     from real_model import grid
+    from real_model.methods import METHODS
     from real_model.policy import Policy
     from real_model.prompts import benchmark
     from real_model.results import File, claimed
@@ -61,7 +62,8 @@ def run(
                 if not mine or file.finished():
                     continue
                 typer.echo(f"{time.strftime('%H:%M:%S')} {each.name}")
-                policy = Policy(model, each.learning_rate)
+                untrained = Policy(model, 0.0) if METHODS[each.method].fluency else None
+                policy = Policy(model, each.learning_rate, untrained=untrained)
                 train(each, policy, file, checkpoint, go_on=go_on, benchmark=benchmark(ifeval))
                 break
         else:

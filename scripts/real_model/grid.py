@@ -14,6 +14,7 @@ LEARNING_RATE_SEED = 100
 STEPS = 100
 FIRST, SEEDS_FIRST = ("gdpo", "k2", "bonus"), 3
 REST, SEEDS_REST = ("grpo", "k1", "paper"), 2
+FLUENT, SEEDS_FLUENT = ("gdpo_fluent", "k2_fluent"), 2
 
 
 def learning_rate_runs() -> list[Run]:
@@ -26,7 +27,7 @@ def comparison_runs(learning_rate: float) -> list[Run]:
     """GDPO, RVPO and the bonus before the others."""
     return [
         Run(method, seed, learning_rate, STEPS)
-        for methods, seeds in ((FIRST, SEEDS_FIRST), (REST, SEEDS_REST))
+        for methods, seeds in ((FIRST, SEEDS_FIRST), (REST, SEEDS_REST), (FLUENT, SEEDS_FLUENT))
         for seed in range(1, seeds + 1)
         for method in methods
     ]

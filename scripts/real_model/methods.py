@@ -15,6 +15,8 @@ class Method:
     settings: Settings
     sum_rewards: bool = False
     """GRPO: the number of met constraints is the only reward."""
+    fluency: bool = False
+    """One more reward: how probable the answer is for the untrained model."""
 
 
 METHODS = {
@@ -28,6 +30,8 @@ METHODS = {
     "paper": Method(
         "RVPO k 0.5 to 2, as the paper", Settings(k=Schedule("linear", 0.5, 2.0), center_groups=False)
     ),
+    "gdpo_fluent": Method("GDPO, fluency beside", Settings(aggregation=mean), fluency=True),
+    "k2_fluent": Method("RVPO k=2, fluency beside", Settings(k=2.0), fluency=True),
 }
 
 
@@ -36,7 +40,7 @@ def advantages(
 ) -> Result:
     """
     Args:
-        rewards_BM: 0 or 1, NaN where the prompt has fewer constraints.
+        rewards_BM: 0 or 1, NaN where the prompt has fewer constraints; more rewards after them.
     """
     if method.sum_rewards:
         rewards_BM = rewards_BM.nansum(dim=1, keepdim=True)

@@ -40,12 +40,15 @@ class Policy:
         learning_rate: float,
         trained_layers: int | None = 10,
         dtype: torch.dtype = torch.bfloat16,
+        untrained: "Policy | None" = None,
     ):
         """
         Args:
             folder: of a model that `transformers` reads, with a chat template.
             trained_layers: how many of the last layers are trained; the others stay as they are. None: everything.
+            untrained: what the reward fluency asks.
         """
+        self.untrained = untrained
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
         self.model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, attn_implementation=attention.NAME

@@ -52,7 +52,8 @@ _INTRODUCTION = f"""# An experiment with a pretrained model
 SmolLM2-135M-Instruct is trained on prompts with 2 to 5 of {len(prompts.KINDS)} kinds of verifiable constraints
 ([instructions](instructions.md)), 6 prompts x 8 answers of at most 80 tokens a step, on a CPU. Only the last 10 of its
 30 layers are trained; each batch is used for one update, without a reference policy. Runs with the same seed have the
-same prompts, and the same uniform numbers decide their tokens. Evaluated are prompts whose tasks are not trained on.
+same prompts, and the same uniform numbers decide their tokens. "Fluency beside" is one more reward: the mean
+log-probability of the answer's tokens for the untrained model. Evaluated are prompts whose tasks are not trained on.
 This file is written by `python scripts/real_model.py report` from `docs/data/real-model`. Everything here ran in the
 plain loop of `scripts/real_model/training.py`, which calls `rvpo_verl.core.compute`; none of the compared runs went
 through verl's launcher."""
@@ -265,12 +266,12 @@ def _outcome_figure(by_method: dict[str, list[File]], untrained: File, out: Path
                 [outcomes.on_the_way(each) for each in evaluations],
                 color=f"C{color}", label=label, lw=1,
             )  # fmt: skip
-            right.semilogy(
+            right.plot(
                 [each["step"] for each in steps], [each["gradient_norm"] for each in steps],
                 color=f"C{color}", lw=0.5,
             )  # fmt: skip
     left.set(xlabel="step", ylabel="held-out answers that meet all constraints", ylim=(0, None))
-    right.set(xlabel="step", ylabel="gradient norm before clipping")
+    right.set(xlabel="step", ylabel="gradient norm before clipping", ylim=(0, None))
     left.legend()
     _save(figure, out)
 

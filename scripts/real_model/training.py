@@ -136,7 +136,12 @@ def _learn(
     row_of = [row for row in rows for _ in range(size.group)]
     scores = [met(row, answer) for row, answer in zip(row_of, policy.texts(sampled), strict=True)]
     group_B = torch.arange(len(scores)) // size.group
-    result = advantages(METHODS[run.method], as_matrix(scores), group_B, sampled.length_N, step, run.steps)
+    rewards_BM = as_matrix(scores)
+    if METHODS[run.method].fluency:
+        if policy.untrained is None:
+            raise ValueError(f"{run.method} needs the untrained policy")
+        rewards_BM = torch.cat([rewards_BM, fluency(policy.untrained, sampled)[:, None]], dim=1)
+    result = advantages(METHODS[run.method], rewards_BM, group_B, sampled.length_N, step, run.steps)
     norm = policy.update(sampled, result.advantages_B)
     by_kind = defaultdict(list)
     for row, each in zip(row_of, scores, strict=True):
@@ -194,6 +199,22 @@ def _answered(
             for row, answer in zip(row_of, texts, strict=True)
         ]
     return {"met": met_of, "tokens": _mean(lengths), "answers": answers}
+
+
+@torch.no_grad()
+def fluency(untrained: Policy, sampled: Sampled) -> Tensor:
+    """(N,) mean log-probability of the tokens of each answer for the policy before training."""
+    each = len(sampled.answer_NT) // len(sampled.prompts)
+    means = []
+    for number, prompt in enumerate(sampled.prompts):
+        of_prompt = slice(number * each, (number + 1) * each)
+        answers = [
+            answer[mask]
+            for answer, mask in zip(sampled.answer_NT[of_prompt], sampled.mask_NT[of_prompt], strict=True)
+        ]
+        log_prob = untrained.log_prob(prompt, answers)
+        means += [part.mean() for part in log_prob.split([len(answer) for answer in answers])]
+    return torch.stack(means)
 
 
 def met(row: dict[str, Any], answer: str) -> list[float]:

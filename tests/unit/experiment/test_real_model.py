@@ -13,7 +13,7 @@ from real_model.methods import METHODS, advantages
 from real_model.policy import Policy
 from real_model.replay import _tokens
 from real_model.results import File, Run, read_runs
-from real_model.training import Size, as_matrix, train
+from real_model.training import Size, as_matrix, fluency, train
 
 from rvpo_verl.cpu.policy import WarmUp
 from rvpo_verl.data.instruction_tasks import TASKS
@@ -37,8 +37,8 @@ def model(tmp_path_factory):
     return folder
 
 
-def policy_of(model, run=RUN):
-    return Policy(model, run.learning_rate, trained_layers=1, dtype=torch.float32)
+def policy_of(model, run=RUN, **more):
+    return Policy(model, run.learning_rate, trained_layers=1, dtype=torch.float32, **more)
 
 
 def make(model, folder, run=RUN, *, calls=None):
@@ -172,6 +172,27 @@ def test_training_raises_the_probability_of_what_is_rewarded(model):
     assert ((log_prob() - before) * advantage_N).sum() > 0
 
 
+def test_fluency_is_the_mean_log_probability_of_each_answer_for_the_untrained_policy(model):
+    untrained = policy_of(model)
+    sampled = sampled_to_an_end(policy_of(model), 3, 2)
+    values = fluency(untrained, sampled)
+    for number, (answer, mask) in enumerate(zip(sampled.answer_NT, sampled.mask_NT, strict=True)):
+        log_prob_TV = plain_logits(untrained, sampled.prompts[number // 3], answer[mask]).log_softmax(-1)
+        expected = log_prob_TV.gather(-1, answer[mask][:, None]).mean()
+        torch.testing.assert_close(values[number], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_fluency_is_a_reward_beside_the_constraints(model, tmp_path):
+    run = replace(RUN, method="k2_fluent", steps=1)
+    file = File(tmp_path, run)
+    with pytest.raises(ValueError, match="needs the untrained policy"):
+        train(run, policy_of(model, run), file, tmp_path / "run.pt", SIZE)
+    policy, file = policy_of(model, run, untrained=policy_of(model)), File(tmp_path / "with", run)
+    assert train(run, policy, file, tmp_path / "run.pt", SIZE)
+    (step,) = file.steps()
+    assert step["constant_groups"] == 0  # it differs between answers that meet the same constraints
+
+
 def test_a_run_of_the_launcher_is_made_again_from_what_it_recorded(model, tmp_path):
     asked = {"Describe tea.": 2, "Describe a fox.": 3}  # number of constraints
     policy, again = policy_of(model), policy_of(model)
@@ -256,12 +277,12 @@ def test_the_learning_rate_is_chosen_on_gdpo_alone_and_before_the_methods_run(tm
     recorded(tmp_path, last, "1")
     assert grid.chosen_learning_rate(tmp_path) == last.learning_rate
     assert {run.method for run in grid.comparison_runs(1e-5)[:9]} == {"gdpo", "k2", "bonus"}
-    assert {run.method for run in grid.comparison_runs(1e-5)[9:]} == {"grpo", "k1", "paper"}
+    assert {run.method for run in grid.comparison_runs(1e-5)[9:15]} == {"grpo", "k1", "paper"}
 
 
 def test_the_report_says_what_is_missing_and_concludes_nothing_from_it(tmp_path):
     text = report.write(tmp_path / "none", tmp_path).read_text()
-    assert "The comparison has not begun: 15 runs of 100 steps are missing" in text
+    assert "The comparison has not begun: 19 runs of 100 steps are missing" in text
     assert "## Outcome" not in text
 
     recorded(tmp_path / "some", grid.UNTRAINED, "0")
@@ -270,7 +291,7 @@ def test_the_report_says_what_is_missing_and_concludes_nothing_from_it(tmp_path)
     for run in grid.comparison_runs(1e-4)[:3]:
         recorded(tmp_path / "some", run, "1" if run.method == "k2" else "0")
     text = report.write(tmp_path / "some", tmp_path).read_text()
-    assert "6 of 18 runs are finished; what follows is preliminary" in text
+    assert "6 of 22 runs are finished; what follows is preliminary" in text
     nothing = "0.000 [0.000, 0.000]"
     assert f"| before | – | 0.000 | {nothing} | – | {nothing} | – |" in text
     assert f"| GDPO | 1 | 0.000 | {nothing} | – | {nothing} | – |" in text
