@@ -50,13 +50,13 @@ async def _compute_score(
     # A session has several outputs, of which the last one is scored; verl before 0.8 has one.
     scored = outputs[-1] if isinstance(outputs, list) and outputs else outputs
     trajectory = _TRAJECTORY.get({})
-    told = {
+    given = {
         STEP: trajectory.get("step"),
         VALIDATE: trajectory.get("validate"),
         MASK: getattr(scored, "response_mask", None),
     }
     result = await original(
-        self, outputs, *args, kwargs=kwargs | {k: v for k, v in told.items() if v is not None}, **others
+        self, outputs, *args, kwargs=kwargs | {k: v for k, v in given.items() if v is not None}, **others
     )
     info = getattr(scored, "extra_fields", {}).get("reward_extra_info")
     if info is not None:

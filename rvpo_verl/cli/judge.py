@@ -113,8 +113,9 @@ def _check_table(check: "EndpointCheck", run: "Run", config: "JudgeConfig") -> T
     table.add_row("gives verdicts", "[green]yes[/green]" if check.usable else "[red]no[/red]")
     for failure, count in check.failures.items():
         table.add_row(f"failed {count} times", f"[red]{escape(failure)}[/red]")
+    if check.form is not None:
+        table.add_row("verdicts are requested as", FORMS[check.form])
     if check.usable:
-        table.add_row("verdicts are requested as", FORMS[check.form or "text"])
         table.add_row("correct on plain statements", f"{check.correct} of {len(PLAIN_STATEMENTS)}")
         table.add_row("latency of a single call", f"{check.latency:.2f} s (median)")
         table.add_row(f"verdicts per second, {config.limit} in flight", f"{check.verdicts_per_second:.1f}")

@@ -20,7 +20,7 @@ def prompt_key(row: Row) -> str:
 
 
 def without_repeated_criteria(row: Row, where: str, findings: Findings, *, drop: bool) -> Row:
-    """Keeps the first of the criteria with the same text, whatever their weight and polarity."""
+    """Keeps the first of the criteria with the same text, for any weight and polarity."""
     seen: set[str] = set()
     kept = []
     for criterion in rubric(row):

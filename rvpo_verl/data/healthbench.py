@@ -1,6 +1,6 @@
 """HealthBench (arXiv:2505.08775) and data in its schema. It is a benchmark: for evaluation, not for training.
 
-Polarity is the sign of the points, whatever the wording: a criterion that is met counts its points.
+Polarity is the sign of the points, and not the wording: a criterion that is met counts its points.
 """
 
 from typing import Annotated, Any, ClassVar

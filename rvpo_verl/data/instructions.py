@@ -1,6 +1,6 @@
 """Rows of verifiable instructions for verl, from published sets, from files, or generated.
 
-Every row is written in IFEval's own fields, whatever form it was published in. Arguments are stored as JSON: as a
+Every row is written in IFEval's own fields, from each of the published forms. Arguments are stored as JSON: as a
 table of their own they would have a column for every argument of every kind, most of them null.
 """
 

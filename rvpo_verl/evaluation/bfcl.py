@@ -1,4 +1,4 @@
-"""BFCL of inspect-evals 0.26, with corrections for rows that it scores as wrong whatever the answer.
+"""BFCL of inspect-evals 0.26, with corrections for rows that it scores as wrong for every answer.
 
 * A possible answer that is an object holds a list of alternatives for each of its keys, which inspect-evals compares
   literally. `literal` writes the alternatives out, so that its comparison holds.

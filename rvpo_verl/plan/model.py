@@ -90,7 +90,7 @@ def _measure(config: "PretrainedConfig", trust_remote_code: bool) -> ModelShape:
         else:
             model = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
     parameters = _count(model)
-    # The classes that verl wraps with FSDP, unless it is told otherwise.
+    # The classes that verl wraps with FSDP, unless it is configured otherwise.
     wrapped = set(getattr(model, "_no_split_modules", None) or ())
     layers = [_count(module) for module in model.modules() if type(module).__name__ in wrapped]
     heads = decoder.num_attention_heads

@@ -31,7 +31,7 @@ class Reward(Protocol):
     """A function, sync or async, that names the arguments it wants.
 
     Those that are fields of `Sample` are filled from the response; the others come from `kwargs` of the configuration.
-    Whatever it raises, and a number that is not finite, makes the reward missing for that response.
+    An exception, or a number that is not finite, makes the reward missing for that response.
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Returned | Awaitable[Returned]:

@@ -40,7 +40,7 @@ class Rubric:
         *,
         judge: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     ) -> Scores:
-        """Scores by `CATEGORY/NUMBER`: 1 is good and 0 is bad, whatever the polarity. Failed verdicts are missing.
+        """Scores by `CATEGORY/NUMBER`: 1 is good and 0 is bad, for both polarities. Failed verdicts are missing.
 
         Of several turns the last one that the model wrote is the answer; the turns before it, with what tools returned,
         are the end of the conversation.

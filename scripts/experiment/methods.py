@@ -54,9 +54,9 @@ METHODS = {
         _paper("min", "hard min", aggregation=minimum),
         _paper("variance", "mean − variance", aggregation=variance, beta=1.0),
         _ours("falling", "k 2 to 0.5", k=Schedule("linear", 2.0, 0.5), center_groups=False),
-        _ours("k2+c", "k=2, centred"),
-        _ours("k5+c", "k=5, centred", k=5.0),
-        _ours("k2+c+drop", "k=2, centred, constants dropped", constant_rewards="drop"),
+        _ours("k2+c", "k=2, centered"),
+        _ours("k5+c", "k=5, centered", k=5.0),
+        _ours("k2+c+drop", "k=2, centered, constants dropped", constant_rewards="drop"),
         _ours("adaptive", "adaptive k, 60% effective", target=0.6),
         _ours("mixed5", "half mean, half k=5", k=5.0, aggregation=variants.mixed),
         _ours("bonus2", "k=2 and unguarded bonus", aggregation=variants.softmin_with_bonus),
@@ -66,7 +66,7 @@ METHODS = {
         _ours("averse2", "mean to k=2 with the loss", aggregation=variants.averse_to_loss),
         _ours("tail2", "mean and tail of rare failures, k=2", aggregation=variants.mean_with_tail),
         _ours("tail5", "mean and tail of rare failures, k=5", k=5.0, aggregation=variants.mean_with_tail),
-        _ours("k2+c+shrink", "k=2, centred, Z shrunk by reliability", shrink=True),
+        _ours("k2+c+shrink", "k=2, centered, Z shrunk by reliability", shrink=True),
     ]
 }
 

@@ -1,6 +1,6 @@
 """What the evaluations of the runs say, in numbers.
 
-Shapes: S seeds, P prompts, A answers to a prompt.
+Shapes: S seeds, P prompts.
 """
 
 import re
@@ -121,7 +121,7 @@ class Reading:
     on_topic: float
     """Share of the answers with a word of their task."""
     distinct: float
-    """Share of the runs of four words, over all answers of an evaluation, that occur once."""
+    """Different sequences of four words, as a share of all in the answers of an evaluation."""
 
 
 def read(files: Sequence[File]) -> Reading:

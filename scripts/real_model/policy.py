@@ -1,10 +1,10 @@
 """A pretrained model on a CPU: its answers to a batch of prompts, and updates of its last layers.
 
 Shapes: G prompts, each with answers of its own, N answers in all (those to one prompt side by side), T tokens of the
-longest answer, L tokens that are attended to.
+longest answer, L tokens of a prompt and its answers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,13 @@ class Sampled:
     def length_N(self) -> Tensor:
         return self.mask_NT.sum(dim=1)
 
+    def groups(self) -> Iterator[tuple[Tensor, list[Tensor]]]:
+        """Each prompt with the tokens of its answers."""
+        answers = [answer[mask] for answer, mask in zip(self.answer_NT, self.mask_NT, strict=True)]
+        each = len(answers) // len(self.prompts)
+        for number, prompt in enumerate(self.prompts):
+            yield prompt, answers[number * each : (number + 1) * each]
+
 
 class Policy:
     def __init__(
@@ -46,10 +53,10 @@ class Policy:
         Args:
             folder: of a model that `transformers` reads, with a chat template.
             trained_layers: how many of the last layers are trained; the others stay as they are. None: everything.
-            untrained: what the reward fluency asks.
+            untrained: the policy before training, which the reward fluency needs.
         """
         self.untrained = untrained
-        self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, attn_implementation=attention.NAME
         ).requires_grad_(False)
@@ -135,15 +142,11 @@ class Policy:
         Returns:
             Norm of the gradient before it is clipped.
         """
-        each = len(advantage_N) // len(sampled.prompts)
-        for number, prompt in enumerate(sampled.prompts):
-            of_prompt = slice(number * each, (number + 1) * each)
-            answer_NT, mask_NT = sampled.answer_NT[of_prompt], sampled.mask_NT[of_prompt]
-            log_prob = self.log_prob(
-                prompt, [answer[mask] for answer, mask in zip(answer_NT, mask_NT, strict=True)]
-            )
-            advantage = advantage_N[of_prompt].float().repeat_interleave(mask_NT.sum(dim=1))
-            (-(advantage * log_prob).sum() / sampled.mask_NT.sum()).backward()
+        for (prompt, answers), advantage in zip(
+            sampled.groups(), advantage_N.float().chunk(len(sampled.prompts)), strict=True
+        ):
+            weight = advantage.repeat_interleave(torch.tensor([len(answer) for answer in answers]))
+            (-(weight * self.log_prob(prompt, answers)).sum() / sampled.mask_NT.sum()).backward()
         for master, parameter in zip(self.masters, self.parameters, strict=True):
             master.grad = None if parameter.grad is None else parameter.grad.float()
             parameter.grad = None

@@ -93,7 +93,7 @@ def _rates(rates: Sequence[File], chosen: float | None) -> str:
             else "are used for nothing else. Not chosen yet."
         ),
         "",
-        "| learning rate | steps | constraints met in training, first and last 5 steps | after the last, held out | "
+        "| learning rate | steps | constraints met in training, first and last 5 steps | after the last, there | "
         "largest gradient norm |",
         "|---|---|---|---|---|",
     ]
@@ -195,9 +195,9 @@ def _honesty(by_method: dict[str, list[File]], untrained: File) -> str:
         "",
         "Constraints alone can be met by text that says nothing. Of the same held-out answers: their words, the share "
         f"with fewer than {outcomes.SHORT} words, the share with a word of the subject of their task, and the share of "
-        "different runs of four words among all of them, which falls when answers become alike.",
+        "different sequences of four words among all of them, which falls when answers become alike.",
         "",
-        "| method | words | short | on the subject | different |",
+        "| method | words | short | on the subject | different sequences |",
         "|---|---|---|---|---|",
     ]
     for label, files in _labeled(by_method, untrained).items():

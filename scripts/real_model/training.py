@@ -23,6 +23,7 @@ from rvpo_verl.rewards.instructions import instructions
 
 EVALUATION_SEED = 999
 AT_ONCE = 48
+"""Answers that are sampled together in an evaluation."""
 
 
 @dataclass(frozen=True)
@@ -204,17 +205,13 @@ def _answered(
 @torch.no_grad()
 def fluency(untrained: Policy, sampled: Sampled) -> Tensor:
     """(N,) mean log-probability of the tokens of each answer for the policy before training."""
-    each = len(sampled.answer_NT) // len(sampled.prompts)
-    means = []
-    for number, prompt in enumerate(sampled.prompts):
-        of_prompt = slice(number * each, (number + 1) * each)
-        answers = [
-            answer[mask]
-            for answer, mask in zip(sampled.answer_NT[of_prompt], sampled.mask_NT[of_prompt], strict=True)
+    return torch.stack(
+        [
+            of_answer.mean()
+            for prompt, answers in sampled.groups()
+            for of_answer in untrained.log_prob(prompt, answers).split([len(answer) for answer in answers])
         ]
-        log_prob = untrained.log_prob(prompt, answers)
-        means += [part.mean() for part in log_prob.split([len(answer) for answer in answers])]
-    return torch.stack(means)
+    )
 
 
 def met(row: dict[str, Any], answer: str) -> list[float]:

@@ -46,9 +46,9 @@ def test_every_checkpoint_of_the_launcher_has_a_counterpart_taught_the_same_rule
 
 def test_a_difference_is_confirmed_where_every_seed_shows_it_whatever_its_size(confirmed):
     assert rows(confirm.pair_table(confirmed)) == [
-        ["shortcut", "0", "GDPO → k=5, centred", "+0.45", "+0.40, +0.30", "**confirmed**"],
-        ["discovery", "1", "k=2, centred → k=2 and bonus", "+0.90", "+0.00", "**not confirmed**"],
-        ["discovery", "3", "k=2, centred → k=2 and bonus", "+0.90", "+0.50, -0.30", "**in part**"],
+        ["shortcut", "0", "GDPO → k=5, centered", "+0.45", "+0.40, +0.30", "**confirmed**"],
+        ["discovery", "1", "k=2, centered → k=2 and bonus", "+0.90", "+0.00", "**not confirmed**"],
+        ["discovery", "3", "k=2, centered → k=2 and bonus", "+0.90", "+0.50, -0.30", "**in part**"],
     ]
 
 
@@ -57,11 +57,11 @@ def test_a_cell_of_the_launcher_stands_beside_the_loops_of_its_counterpart(confi
     assert found[0] == ["0", "before training", "launcher", "", "0.00", "0.00", "0.00", "0.00", "0.00"]
     assert found[1] == ["0", "GDPO", "loop", "2", "0.50 [0.50, 0.50]", "1.00", "3.00", "1.00", "0.75"]
     assert [line[:4] for line in found[2:]] == [
-        ["0", "GDPO", "launcher", "2"], ["0", "k=5, centred", "loop", "2"], ["0", "k=5, centred", "launcher", "2"],
+        ["0", "GDPO", "launcher", "2"], ["0", "k=5, centered", "loop", "2"], ["0", "k=5, centered", "launcher", "2"],
     ]  # fmt: skip
     both = [line[:4] for line in rows(confirm.task_table(confirmed, "discovery"))]
     assert both[5] == ["3", "before training", "launcher", ""]
-    assert both[6:8] == [["1", "k=2, centred", "loop", "2"], ["3", "k=2, centred", "launcher", "2"]]
+    assert both[6:8] == [["1", "k=2, centered", "loop", "2"], ["3", "k=2, centered", "launcher", "2"]]
 
 
 def test_without_runs_of_the_launcher_nothing_is_said():
